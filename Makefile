@@ -1,0 +1,53 @@
+# What a person types. Every target installs what it needs first; `make help` lists them.
+
+SHELL := bash
+BIN   := .venv/bin
+CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
+
+# Jobs and tests that start `snakemake` or `python` get those of .venv.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  CORES=$(CORES)  cores for demo and test;  PYTHON=...  the Python 3.11 to install with;"
+	@echo "  ARGS=...  more arguments for pytest"
+
+setup: ## install the locked environment into .venv (nothing to do if it is there)
+	@envs/install.sh
+
+# Report and message follow from the files: anything in results/ newer than the report means a new report.
+demo: setup ## run the default study, write its report, say where everything is
+	@$(BIN)/snakemake --cores $(CORES) --rerun-incomplete --quiet rules host reason
+	@if [ -e results/report.html ] && \
+	    [ -z "$$(find results/ -type f ! -name README.md -newer results/report.html -print -quit)" ]; then \
+	    echo "Nothing to do: the study is up to date"; \
+	else \
+	    $(BIN)/snakemake --report results/.report.part.html --quiet && \
+	    mv results/.report.part.html results/report.html; \
+	fi
+	@echo "  report   results/report.html"
+	@echo "  figures  results/figures/"
+	@echo "  tables   results/layers.csv, results/correlations.csv"
+
+# One pytest worker a core, each with one thread. Tests of one xdist_group share a worker and its fixtures:
+# those that run Snakemake are one group, so that they do not fight for the cores.
+test: setup ## run the tests
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(CORES) --maxprocesses 4 --dist loadgroup $(ARGS)
+
+lint: setup ## check style and the workflow
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/snakefmt --check Snakefile workflow/rules
+	@$(BIN)/snakemake --lint
+
+lock: setup ## rewrite envs/memscore.yaml from envs/lock.txt; UPGRADE=1 first resolves pyproject.toml anew
+	@$(BIN)/python envs/make_lock.py $(if $(UPGRADE),--upgrade)
+
+clean: ## remove what runs made: resources/, logs/, results/ (its README stays), .snakemake/
+	@for made in resources logs .snakemake $$(find results/ -mindepth 1 -maxdepth 1 ! -name README.md); do \
+	    if [ -e "$$made" ] || [ -L "$$made" ]; then echo "removing $$made"; rm -rf "$$made"; fi; \
+	done

@@ -1,0 +1,123 @@
+"""Shared by all tests: scratch copies of the workflow, a study of seconds, and the real `snakemake`."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+WORKFLOW = ("Snakefile", "workflow", "config", "envs", "slurm")
+N_IMAGES = 48
+
+
+@pytest.fixture(scope="session")
+def repository():
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def make_study_folder():
+    """make(folder): the workflow in a folder of its own, so that no run touches the repository's results."""
+
+    def make(folder: Path) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in WORKFLOW:
+            if (ROOT / name).is_dir():
+                ignored = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(ROOT / name, folder / name, ignore=ignored, dirs_exist_ok=True)
+            elif (ROOT / name).exists():
+                shutil.copy2(ROOT / name, folder / name)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def configure():
+    """configure(folder, **changes): edit the folder's config/config.yaml, sections merged by key."""
+
+    def edit(folder: Path, **changes) -> None:
+        path = folder / "config/config.yaml"
+        config = yaml.safe_load(path.read_text())
+        for key, value in changes.items():
+            both = isinstance(value, dict) and isinstance(config.get(key), dict)
+            config[key] = config[key] | value if both else value
+        path.write_text(yaml.safe_dump(config))
+
+    return edit
+
+
+@pytest.fixture(scope="session")
+def make_tiny_study(make_study_folder, configure):
+    """make(folder): three layers of one untrained network, 48 generated images, V1 and IT of the simulated brain."""
+
+    def make(folder: Path) -> Path:
+        make_study_folder(folder)
+        (folder / "images").mkdir()
+        rng = np.random.default_rng(0)
+        paths = [f"images/{i:02d}.png" for i in range(N_IMAGES)]
+        brightness = rng.uniform(0.2, 0.8, N_IMAGES)
+        for path, mean in zip(paths, brightness, strict=True):
+            blocks = 255 * np.clip(mean + rng.normal(0, 0.2, (6, 6, 3)), 0, 1)
+            Image.fromarray(blocks.astype(np.uint8)).resize((48, 48)).save(folder / path)
+        table = {"path": paths, "memorability": np.clip(brightness + rng.normal(0, 0.1, N_IMAGES), 0, 1)}
+        pd.DataFrame(table).to_csv(folder / "mine.csv", index=False)
+        (folder / "models.tsv").write_text("model\ttimm_name\tweights\ntiny\ttest_resnet\tuntrained\n")
+        configure(
+            folder,
+            models="models.tsv",
+            layers={"count": 3},
+            input_size=64,
+            datasets={"mine": {"source": "table", "table": "mine.csv", "n_splits": 2}},
+            memorability={"dataset": "mine", "components": 5},
+            brain={"benchmarks": ["simulated.V1", "simulated.IT"]},
+        )
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def tiny_study(make_tiny_study, tmp_path):
+    return make_tiny_study(tmp_path / "study")
+
+
+@pytest.fixture(scope="session")
+def run_snakemake():
+    """run(folder, *arguments): (exit status, everything it printed) of `snakemake` in that folder."""
+
+    def run(folder: Path, *arguments: str) -> tuple[int, str]:
+        environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "SNAKEMAKE_PROFILE")}
+        process = subprocess.run(
+            [sys.executable, "-m", "snakemake", *arguments],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=600,
+        )
+        return process.returncode, process.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished_original(make_tiny_study, run_snakemake, tmp_path_factory):
+    folder = make_tiny_study(tmp_path_factory.mktemp("finished") / "study")
+    code, output = run_snakemake(folder, "--cores", "2", "--quiet", "rules")
+    assert code == 0, output
+    return folder
+
+
+@pytest.fixture
+def finished_study(finished_original, tmp_path):
+    """The tiny study, run to its end; a copy for each test, with its times and Snakemake's memory of it."""
+    return shutil.copytree(finished_original, tmp_path / "study")

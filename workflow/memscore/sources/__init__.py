@@ -1,0 +1,1 @@
+"""Where stimulus sets and benchmarks come from: one module per source."""

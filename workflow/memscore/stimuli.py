@@ -1,0 +1,152 @@
+"""Stimulus sets: their table, their splits, and their pixels at a network's input size."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageOps
+
+from memscore.errors import InputError
+from memscore.files import replacing
+
+SPLIT_VALUES = ("train", "val", "test")
+# LaMem's proportions: 45,000 / 3,741 / 10,000 of 58,741.
+LAMEM_TRAIN, LAMEM_VAL = 45_000 / 58_741, 3_741 / 58_741
+RESAMPLING = {name.lower(): value for name, value in Image.Resampling.__members__.items()}
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """The stimulus table at `path`, checked by `check_table`; `stimulus_id` is always text."""
+    table = pd.read_csv(path, dtype={"stimulus_id": str, "path": str}, keep_default_na=True)
+    check_table(table, path)
+    return table
+
+
+def check_table(table: pd.DataFrame, source: str | Path) -> None:
+    """Raise InputError for the first row or column that cannot be used. Line 1 is the header."""
+
+    def refuse(bad: pd.Series, what: Callable[[pd.Series], str]) -> None:
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            more = f" (and {bad.sum() - 1} more lines)" if bad.sum() > 1 else ""
+            raise InputError(f"{source}: line {row + 2}: {what(table.iloc[row])}{more}")
+
+    for column in ("stimulus_id", "path"):
+        if column not in table:
+            raise InputError(f"{source}: no column {column!r}; it has {', '.join(table.columns)}")
+    if table.empty:
+        raise InputError(f"{source}: no stimuli; it has a header and nothing else")
+    refuse(table.path.isna(), lambda row: "path is empty; name an image or remove the line")
+    refuse(
+        table.stimulus_id.duplicated(),
+        lambda row: f"stimulus_id {row.stimulus_id!r} occurs before; ids must be unique",
+    )
+    if "memorability" in table:
+        score = pd.to_numeric(table.memorability, errors="coerce")
+        refuse(
+            ~score.between(0, 1),
+            lambda row: f"memorability of {row.stimulus_id!r} is {row.memorability}; it must be a number in [0, 1]",
+        )
+    for split in split_columns(table):
+        refuse(
+            ~table[split].isin(SPLIT_VALUES),
+            lambda row, split=split: f"{split} is {row[split]!r}; it must be train, val or test",
+        )
+
+
+def split_columns(table: pd.DataFrame) -> list[str]:
+    """`split_1`, `split_2`, … in order."""
+    return sorted((c for c in table if c.startswith("split_")), key=lambda c: (len(c), c))
+
+
+def memorability_splits(table: pd.DataFrame, source: str, n_components: int) -> tuple[np.ndarray, np.ndarray]:
+    """(train, test), each a boolean array of shape (n_splits, n_stimuli), from the split columns.
+
+    Raises InputError where a split trains on fewer stimuli than the regression has components.
+    """
+    columns = split_columns(table)
+    for column in columns:
+        n_train = int((table[column] == "train").sum())
+        n_test = int((table[column] == "test").sum())
+        if n_train <= n_components:
+            raise InputError(
+                f"{source}: {column} trains on {n_train} stimuli, PLS with {n_components} components needs more "
+                f"than {n_components}; add stimuli or lower memorability: components"
+            )
+        if n_test < 3:
+            raise InputError(f"{source}: {column} tests on {n_test} stimuli; a rank correlation needs at least 3")
+    return (
+        np.stack([(table[column] == "train").to_numpy() for column in columns]),
+        np.stack([(table[column] == "test").to_numpy() for column in columns]),
+    )
+
+
+def lamem_like_splits(n_stimuli: int, n_splits: int, seed: int) -> pd.DataFrame:
+    """Random splits in LaMem's proportions: columns `split_1` … with train, val or test for each stimulus."""
+    n_train, n_val = round(LAMEM_TRAIN * n_stimuli), round(LAMEM_VAL * n_stimuli)
+    n_test = n_stimuli - n_train - n_val
+    names = np.repeat(SPLIT_VALUES, [n_train, n_val, n_test])
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame({f"split_{k + 1}": rng.permutation(names) for k in range(n_splits)})
+
+
+def write_table(path: str | Path, table: pd.DataFrame) -> None:
+    """Check a stimulus table and write it."""
+    check_table(table, path)
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def load_image(path: str | Path) -> Image.Image:
+    """An image as viewers saw it, in RGB.
+
+    Upright by its EXIF tag, transparent parts on white, 16-bit scaled to 8. Raises InputError for what is
+    missing, truncated, empty or not an image.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            image = ImageOps.exif_transpose(image)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such image; correct the path in the stimulus table") from None
+    except Exception as error:
+        size = Path(path).stat().st_size
+        reason = "the file is empty" if size == 0 else str(error)
+        raise InputError(f"{path}: cannot be read as an image ({reason}); replace it or remove its line") from error
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image, dtype=np.float64)
+        top = 65535.0 if values.max() > 255 else 255.0
+        return Image.fromarray((values.clip(0, top) * (255 / top)).round().astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def write_pixels(
+    path: str | Path,
+    images: list[Path],
+    size: tuple[int, int],
+    interpolation: str,
+    progress: Callable[[int], None] = lambda done: None,
+    threads: int = 1,
+) -> None:
+    """Decode and resize images into a uint8 .npy of shape (n_stimuli, height, width, 3).
+
+    The whole image is resized to the network's input, as Brain-Score does and as LaMem's square images ask:
+    a centre crop would hide part of what the viewer remembered.
+    """
+    height, width = size
+
+    def decode(image: Path) -> np.ndarray:
+        return np.asarray(load_image(image).resize((width, height), RESAMPLING[interpolation]))
+
+    with replacing(path) as temporary, ThreadPoolExecutor(threads) as pool:
+        pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(images), height, width, 3))
+        for row, decoded in enumerate(pool.map(decode, images)):
+            pixels[row] = decoded
+            progress(row + 1)
+        pixels.flush()
+        del pixels

@@ -1,0 +1,209 @@
+"""A study: a checked config, its models, and the jobs they are cut into.
+
+Everything here runs while the DAG is built, on every node, so it imports neither torch nor timm: the layers of
+a known model come from the catalogue that `models.describe` keeps.
+"""
+
+import csv
+import fnmatch
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from memscore import models
+from memscore.errors import InputError
+
+SCHEMAS = Path(__file__).parent.parent / "schemas"
+CATALOGUE = Path("resources/layers")
+MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def stimulus_set_of(benchmark: str) -> str:
+    """`MajajHong2015public` of `MajajHong2015public.V4-pls`: benchmarks with one prefix share their stimuli."""
+    return benchmark.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class Model:
+    """One line of the model table, with the layers that are studied.
+
+    layers : {name, module_type, n_features, calls, index, depth}, in the order of the forward pass; index and
+        depth (0-1) count all layers of the network, not only the chosen ones
+    """
+
+    name: str
+    timm_name: str
+    weights: str
+    input: Mapping
+    layers: list[dict]
+
+    @property
+    def trained(self) -> bool:
+        return self.weights != "untrained"
+
+    @property
+    def weights_files(self) -> list[str]:
+        """The user's weights file, if the weights are one."""
+        named = self.weights in ("untrained", "timm") or self.weights.startswith("pip:")
+        return [] if named else [self.weights]
+
+
+@dataclass(frozen=True)
+class Study:
+    """The config and the models by name."""
+
+    config: Mapping
+    models: Mapping[str, Model]
+
+    def batches(self, model: str) -> dict[str, list[dict]]:
+        """The layers of each job of a model, by the job's label: `first..last`, or the layer if it is one."""
+        layers, n = self.models[model].layers, self.config["layers_per_job"]
+        chunks = [layers[start : start + n] for start in range(0, len(layers), n)]
+        return {"..".join(dict.fromkeys([chunk[0]["name"], chunk[-1]["name"]])): chunk for chunk in chunks}
+
+    def jobs(self) -> list[tuple[str, str]]:
+        """(model, label) of every job."""
+        return [(model, label) for model in self.models for label in self.batches(model)]
+
+    def transform(self, model: str) -> str:
+        """Name of a model's input transform: models with the same one share their pixels."""
+        network = self.models[model].input
+        height, width = network["input_size"]
+        return f"{height}x{width}-{network['interpolation']}"
+
+    def benchmarks(self, stimulus_set: str | None = None) -> list[str]:
+        """Benchmark names, of one stimulus set or all."""
+        names = self.config["brain"]["benchmarks"] if self.config["brain"] else []
+        return [name for name in names if stimulus_set in (None, stimulus_set_of(name))]
+
+    def brain_sets(self) -> list[str]:
+        """The stimulus sets of the benchmarks: those with one prefix share their stimuli."""
+        return list(dict.fromkeys(map(stimulus_set_of, self.benchmarks())))
+
+    def table(self) -> list[dict]:
+        """Where every studied layer stands: the left part of the study's main table."""
+        columns = ("index", "depth", "module_type", "n_features")
+        return [
+            {"model": model.name, "trained": model.trained, "layer": layer["name"]} | {c: layer[c] for c in columns}
+            for model in self.models.values()
+            for layer in model.layers
+        ]
+
+    @property
+    def dataset(self) -> str | None:
+        """The stimulus set whose memorability is predicted."""
+        return self.config["memorability"]["dataset"] if self.config["memorability"] else None
+
+    @property
+    def simulated(self) -> dict[str, bool]:
+        """Which half of the study is made up: `brain`, `viewers`."""
+        return {
+            "brain": "simulated" in self.brain_sets(),
+            "viewers": self.dataset is not None and self.config["datasets"][self.dataset]["source"] == "simulated",
+        }
+
+
+def load(config: Mapping, catalogue: Path = CATALOGUE) -> Study:
+    """Check a config and look up its models' layers.
+
+    Raises InputError that names the key, file or row at fault.
+    """
+    check_config(config)
+    table = Path(config["models"])
+    rows = read_models(table)
+    return Study(config, {row["model"]: _model(row, config, table, catalogue) for row in rows})
+
+
+def check_config(config: Mapping) -> None:
+    """Raise InputError for the first key that is unknown, missing or of the wrong type."""
+    error = best_match(_schema("config").iter_errors(config))
+    if error:
+        where = _where(error.absolute_path)
+        raise InputError(f"config: {where}{_reason(error)}; config/config.yaml explains every key")
+    dataset = config["memorability"] and config["memorability"]["dataset"]
+    if dataset and dataset not in config["datasets"]:
+        raise InputError(
+            f"config: memorability: dataset: {dataset!r} is not among datasets ({', '.join(config['datasets'])})"
+        )
+
+
+def read_models(path: Path) -> list[dict]:
+    """Rows of the model table: model, timm_name, weights, layers (a pattern, may be empty)."""
+    if not path.is_file():
+        raise InputError(f"config: models: no file {path}; give a path as seen from the repository root")
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader((line for line in file if not line.startswith("#")), delimiter="\t"))
+    if not rows:
+        raise InputError(f"{path}: no models; each line is model, timm_name, weights, layers, separated by tabs")
+    seen = set()
+    for number, row in enumerate(rows, start=1):
+        row = {key: value.strip() if isinstance(value, str) else value for key, value in row.items() if value}
+        error = best_match(_schema("models").iter_errors(row))
+        if error:
+            raise InputError(f"{path}: model {number}: {_where(error.absolute_path)}{_reason(error)}")
+        if not MODEL_ID.fullmatch(row["model"]):
+            raise InputError(f"{path}: model {number}: {row['model']!r}: use letters, digits, dot, dash, underscore")
+        if row["model"] in seen:
+            raise InputError(f"{path}: model {number}: {row['model']!r} occurs before; give it another name")
+        seen.add(row["model"])
+        rows[number - 1] = row
+    return rows
+
+
+def _model(row: Mapping, config: Mapping, table: Path, catalogue: Path) -> Model:
+    try:
+        description = models.describe(row["timm_name"], config["input_size"], config["model_plugins"], catalogue)
+        layers = select_layers(description["layers"], config["layers"], row.get("layers", ""))
+    except InputError as error:
+        raise InputError(f"{table}: model {row['model']!r}: {error}") from error
+    network = {key: description[key] for key in ("input_size", "mean", "std", "interpolation")}
+    return Model(row["model"], row["timm_name"], row["weights"], network, layers)
+
+
+def select_layers(layers: list[dict], choice: Mapping, pattern: str = "") -> list[dict]:
+    """The layers to study, with their `index` and `depth` among all of the network's.
+
+    choice : `every: n` takes each n-th layer, else `count: n` spreads n layers evenly from the first to the
+        penultimate one, which is always among them
+    pattern : names with `*`, several with commas; what it matches is taken instead, all of it
+    """
+    last = max(len(layers) - 1, 1)
+    layers = [{**layer, "index": i, "depth": round(i / last, 4)} for i, layer in enumerate(layers)]
+    if pattern:
+        wanted = [part.strip() for part in pattern.split(",")]
+        chosen = [layer for layer in layers if any(fnmatch.fnmatchcase(layer["name"], part) for part in wanted)]
+        if not chosen:
+            some = ", ".join(layer["name"] for layer in layers[:: max(1, len(layers) // 4)][:4])
+            raise InputError(f"layers: pattern {pattern!r} matches none of its {len(layers)} layers, such as {some}")
+        return chosen
+    names = [layer["name"] for layer in layers]
+    end = names.index(models.PENULTIMATE) if models.PENULTIMATE in names else last
+    if choice["every"]:
+        return [layer for layer in layers if layer["index"] % choice["every"] == 0 or layer["index"] == end]
+    step = end / max(choice["count"] - 1, 1)
+    chosen = {round(end - k * step) for k in range(choice["count"])} if end else {0}
+    return [layer for layer in layers if layer["index"] in chosen]
+
+
+def _schema(name: str) -> Draft202012Validator:
+    return Draft202012Validator(yaml.safe_load((SCHEMAS / f"{name}.schema.yaml").read_text()))
+
+
+def _where(path) -> str:
+    return "".join(f"{key}: " for key in path)
+
+
+def _reason(error) -> str:
+    if error.validator == "additionalProperties":
+        known = sorted(error.schema.get("properties", {}))
+        unknown = sorted(set(error.instance) - set(known))
+        return f"unknown key {unknown[0]!r}; known are {', '.join(known)}"
+    if error.validator == "required":
+        missing = sorted(set(error.validator_value) - set(error.instance))
+        return f"missing key {missing[0]!r}"
+    return error.message

@@ -1,0 +1,120 @@
+# From scores to the answer.
+
+
+localrules:
+    collect_memorability,
+    collect_brain,
+    layers,
+    correlations,
+    figures,
+    summary,
+
+
+rule collect_memorability:
+    input:
+        [f"results/memorability/{STUDY.dataset}/{model}/{layers}.csv" for model, layers in STUDY.jobs()],
+    output:
+        "results/memorability.csv",
+    log:
+        "logs/collect_memorability.log",
+    conda:
+        "../../envs/memscore.yaml"
+    message:
+        "Memorability of all layers"
+    script:
+        "../scripts/collect.py"
+
+
+rule collect_brain:
+    input:
+        [f"results/brain/{set}/{model}/{layers}.csv" for model, layers in STUDY.jobs() for set in STUDY.brain_sets()],
+    output:
+        "results/brain.csv",
+    log:
+        "logs/collect_brain.log",
+    conda:
+        "../../envs/memscore.yaml"
+    message:
+        "Brain similarity of all layers"
+    script:
+        "../scripts/collect.py"
+
+
+rule layers:
+    input:
+        memorability=rules.collect_memorability.output if STUDY.dataset else [],
+        brain=rules.collect_brain.output if STUDY.benchmarks() else [],
+    output:
+        report("results/layers.csv", caption="../report/layers.rst", category="Tables"),
+    log:
+        "logs/layers.log",
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        models=STUDY.table(),
+    message:
+        "The study's table: one row per model and layer"
+    script:
+        "../scripts/layers.py"
+
+
+rule correlations:
+    input:
+        layers=rules.layers.output[0],
+    output:
+        report("results/correlations.csv", caption="../report/correlations.rst", category="Tables"),
+    log:
+        "logs/correlations.log",
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        benchmarks=STUDY.benchmarks(),
+        seed=config["seed"],
+    message:
+        "Memorability against brain similarity over layers"
+    script:
+        "../scripts/correlations.py"
+
+
+rule figures:
+    input:
+        layers=rules.layers.output[0],
+        correlations=rules.correlations.output[0],
+    output:
+        relation=report("results/figures/relation.svg", caption="../report/relation.rst", category="Figures"),
+        scatter=report(
+            "results/figures/memorability_against_brain.svg", caption="../report/scatter.rst", category="Figures"
+        ),
+        depth=report("results/figures/along_depth.svg", caption="../report/depth.rst", category="Figures"),
+    log:
+        "logs/figures.log",
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        benchmarks=STUDY.benchmarks(),
+        simulated=STUDY.simulated,
+    message:
+        "Figures"
+    script:
+        "../scripts/figures.py"
+
+
+rule summary:
+    input:
+        layers=rules.layers.output[0],
+        correlations=rules.correlations.output[0],
+        figures=rules.figures.output,
+    output:
+        "results/summary.rst",
+    log:
+        "logs/summary.log",
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        benchmarks=STUDY.benchmarks(),
+        dataset=STUDY.dataset,
+        simulated=STUDY.simulated,
+    message:
+        "The answer in words: results/summary.rst"
+    script:
+        "../scripts/summary.py"

@@ -1,0 +1,97 @@
+# From datasets, benchmarks and weights to files on disk. Rules named stage_* may use the network: they run on
+# the login node, and nothing after them needs it.
+
+
+localrules:
+    stage_dataset,
+    stage_stimuli,
+    stage_benchmark,
+    stage_weights,
+
+
+rule stage_dataset:
+    input:
+        table=lambda wildcards: config["datasets"][wildcards.set].get("table", []),
+    output:
+        "resources/stimuli/datasets/{set}/stimuli.csv",
+    log:
+        "logs/stage_dataset/{set}.log",
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        dataset=lambda wildcards: config["datasets"][wildcards.set],
+        seed=config["seed"],
+    message:
+        "Stimulus set {wildcards.set}: images with memorability"
+    script:
+        "../scripts/stage_dataset.py"
+
+
+rule stage_stimuli:
+    output:
+        "resources/stimuli/benchmarks/{set}/stimuli.csv",
+    log:
+        "logs/stage_stimuli/{set}.log",
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        seed=config["seed"],
+    message:
+        "Stimulus set {wildcards.set}: what the recorded populations saw"
+    script:
+        "../scripts/stage_stimuli.py"
+
+
+rule stage_benchmark:
+    input:
+        stimuli=rules.stage_stimuli.output[0],
+    output:
+        "resources/benchmarks/{set}.{area}.nc",
+    log:
+        "logs/stage_benchmark/{set}.{area}.log",
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        seed=config["seed"],
+    message:
+        "Benchmark {wildcards.set}.{wildcards.area}: responses, ceiling and splits"
+    script:
+        "../scripts/stage_benchmark.py"
+
+
+rule stage_weights:
+    input:
+        weights=lambda wildcards: STUDY.models[wildcards.model].weights_files,
+        plugins=config["model_plugins"],
+    output:
+        "resources/weights/{model}.safetensors",
+    log:
+        "logs/stage_weights/{model}.log",
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        timm_name=lambda wildcards: STUDY.models[wildcards.model].timm_name,
+        weights=lambda wildcards: STUDY.models[wildcards.model].weights,
+        seed=config["seed"],
+    message:
+        "Weights of {wildcards.model}"
+    script:
+        "../scripts/stage_weights.py"
+
+
+rule pixels:
+    input:
+        stimuli="resources/stimuli/{kind}/{set}/stimuli.csv",
+    output:
+        "resources/pixels/{kind}/{set}/{transform}.npy",
+    log:
+        "logs/pixels/{kind}/{set}/{transform}.log",
+    conda:
+        "../../envs/memscore.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    message:
+        "Pixels of {wildcards.set} at {wildcards.transform}"
+    script:
+        "../scripts/pixels.py"

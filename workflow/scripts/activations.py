@@ -1,0 +1,32 @@
+import numpy as np
+import torch
+
+from memscore import activations, models, store
+from memscore.files import sha256
+from memscore.job import every_few_seconds, job
+
+with job(snakemake) as say:
+    torch.set_num_threads(snakemake.threads)
+    params, wildcards = snakemake.params, snakemake.wildcards
+    pixels = np.load(snakemake.input.pixels[0], mmap_mode="r")
+    batches = activations.extract(
+        models.load(params.timm_name, snakemake.input.weights, snakemake.input.plugins),
+        {layer["name"]: layer["calls"] for layer in params.layers},
+        pixels,
+        params.network["mean"],
+        params.network["std"],
+        batch_size=snakemake.config["batch_size"],
+        sketch=params.sketch,
+        device=activations.pick_device(snakemake.config["device"]),
+    )
+    store.write(
+        snakemake.output[0],
+        batches,
+        n_stimuli=len(pixels),
+        attributes={
+            "model": wildcards.model,
+            "weights_sha256": sha256(snakemake.input.weights),
+            "reduction": f"sketch {params.sketch}" if params.sketch else "none",
+        },
+        progress=every_few_seconds(say, f"stimuli through {wildcards.model} to {wildcards.layers}", len(pixels)),
+    )

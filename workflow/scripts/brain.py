@@ -1,0 +1,18 @@
+from dataclasses import asdict
+
+from memscore import brain, store
+from memscore.files import write_rows
+from memscore.job import job
+
+with job(snakemake) as say:
+    benchmarks = {
+        name: brain.read_benchmark(path)
+        for name, path in zip(snakemake.params.benchmarks, snakemake.input.benchmarks, strict=True)
+    }
+    rows = []
+    for layer, features in store.read(snakemake.input.activations):
+        for name, benchmark in benchmarks.items():
+            similarity = brain.similarity(features, benchmark, snakemake.params.normalise)
+            where = {"model": snakemake.wildcards.model, "layer": layer, "benchmark": name}
+            rows.append(where | {"region": brain.region(name)} | asdict(similarity))
+    write_rows(snakemake.output[0], rows)

@@ -1,0 +1,14 @@
+import pandas as pd
+
+from memscore import figures
+from memscore.job import job
+from memscore.summary import banner
+
+with job(snakemake) as say:
+    layers = pd.read_csv(snakemake.input.layers)
+    correlations = pd.read_csv(snakemake.input.correlations)
+    benchmarks, note, output = snakemake.params.benchmarks, banner(snakemake.params.simulated), snakemake.output
+    untrained = set(layers.loc[~layers["trained"], "model"])
+    figures.correlation_by_region(correlations, benchmarks, output.relation, note, untrained)
+    figures.memorability_against_brain(layers, benchmarks, correlations, output.scatter, note)
+    figures.along_depth(layers, benchmarks, output.depth, note)

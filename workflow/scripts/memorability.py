@@ -1,0 +1,17 @@
+import numpy as np
+
+from memscore import memorability, stimuli, store
+from memscore.files import write_rows
+from memscore.job import job
+
+with job(snakemake) as say:
+    table = stimuli.read_table(snakemake.input.stimuli)
+    observed = table["memorability"].to_numpy()
+    train, test = stimuli.memorability_splits(table, snakemake.input.stimuli, snakemake.params.components)
+    rows = []
+    for layer, features in store.read(snakemake.input.activations):
+        rho, note = memorability.score(features, observed, train, test, snakemake.params.components)
+        per_split = {f"memorability_split_{k + 1}": value for k, value in enumerate(rho)}
+        rows.append({"model": snakemake.wildcards.model, "layer": layer, "memorability": np.mean(rho)} | per_split)
+        rows[-1]["note"] = note
+    write_rows(snakemake.output[0], rows)

@@ -1,0 +1,10 @@
+from pathlib import Path
+
+from memscore.job import job
+from memscore.sources import simulated, table
+
+SOURCES = {"simulated": simulated, "table": table}
+
+with job(snakemake) as say:
+    dataset = snakemake.params.dataset
+    SOURCES[dataset["source"]].stage_dataset(Path(snakemake.output[0]), dataset, snakemake.params.seed)

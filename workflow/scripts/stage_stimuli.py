@@ -1,0 +1,7 @@
+from pathlib import Path
+
+from memscore.job import job
+from memscore.sources import simulated
+
+with job(snakemake) as say:
+    simulated.stage_stimuli(Path(snakemake.output[0]), snakemake.params.seed)

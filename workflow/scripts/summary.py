@@ -1,0 +1,13 @@
+import pandas as pd
+
+from memscore import summary
+from memscore.files import replacing
+from memscore.job import job
+
+with job(snakemake) as say:
+    layers = pd.read_csv(snakemake.input.layers)
+    correlations = pd.read_csv(snakemake.input.correlations)
+    params = snakemake.params
+    text = summary.write(layers, correlations, params.benchmarks, params.dataset, params.simulated)
+    with replacing(snakemake.output[0]) as temporary:
+        temporary.write_text(text, encoding="utf-8")
