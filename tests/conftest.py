@@ -16,6 +16,49 @@ ROOT = Path(__file__).resolve().parents[1]
 WORKFLOW = ("Snakefile", "workflow", "config", "envs", "slurm")
 N_IMAGES = 48
 
+LAB_NETWORK = """
+import os
+import time
+
+import timm
+import torch
+
+
+class Constant(torch.nn.Module):
+    def forward(self, x):
+        return torch.ones_like(x)
+
+
+class NotANumber(torch.nn.Module):
+    def forward(self, x):
+        return x * torch.nan
+
+
+class LabNetwork(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 8, 3)
+        self.constant = Constant()
+        self.broken = NotANumber()
+        self.fc = torch.nn.Linear(8, 5)
+
+    def get_classifier(self):
+        return self.fc
+
+    def forward(self, images):
+        if os.path.exists("wait") and images.device.type != "meta":
+            time.sleep(60)
+        maps = self.conv(images)
+        self.constant(maps)
+        self.broken(maps)
+        return self.fc(maps.mean((2, 3)))
+
+
+@timm.models.register_model
+def lab_network(pretrained=False, **kwargs):
+    return LabNetwork()
+"""
+
 
 @pytest.fixture(scope="session")
 def repository():
@@ -84,6 +127,22 @@ def make_tiny_study(make_study_folder, configure):
     return make
 
 
+@pytest.fixture(scope="session")
+def add_lab_network(configure):
+    """add(folder): a lab's own network on the study's table; one of its layers is constant, one is NaN.
+
+    While there is a file `wait` in the folder, its passes take a minute.
+    """
+
+    def add(folder: Path) -> None:
+        (folder / "lab.py").write_text(LAB_NETWORK)
+        with open(folder / "models.tsv", "a") as table:
+            table.write("lab\tlab_network\tuntrained\n")
+        configure(folder, model_plugins=["lab.py"])
+
+    return add
+
+
 @pytest.fixture
 def tiny_study(make_tiny_study, tmp_path):
     return make_tiny_study(tmp_path / "study")
@@ -94,7 +153,8 @@ def run_snakemake():
     """run(folder, *arguments): (exit status, everything it printed) of `snakemake` in that folder."""
 
     def run(folder: Path, *arguments: str) -> tuple[int, str]:
-        environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "SNAKEMAKE_PROFILE")}
+        left_out = ("PYTHONPATH", "SNAKEMAKE_PROFILE")
+        environment = {key: value for key, value in os.environ.items() if key not in left_out}
         process = subprocess.run(
             [sys.executable, "-m", "snakemake", *arguments],
             cwd=folder,

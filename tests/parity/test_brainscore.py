@@ -38,27 +38,31 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore:An input array is constant"),
+    pytest.mark.filterwarnings("ignore:Maximum number of iterations reached"),
 ]
 
-# Brain-Score stops its power iteration once two weight vectors differ by 1e-3 (tol 1e-6, of the square).
+# Brain-Score stops its power iteration once two weight vectors differ by 1e-3 (tol 1e-6, of the square), or after
+# 500 steps. At real size that is 1e-3 of a site's r. In splits that test only 32 stimuli some sites are further from
+# Brain-Score's own converged r, by up to 6e-3 where two singular values are nearly equal: so much is its own doing.
 DEFAULT_R, DEFAULT_SCORE = 1e-3, 2e-4
-# With tol 1e-12 its vectors are still 1e-6 from each other. Measured: 1e-7 on a site's r, 1e-8 on the score.
+# With tol 1e-12 the vectors are still 1e-6 from each other. Measured: 4e-6 on a site's r, 7e-8 on the score.
 TIGHT_R, TIGHT_SCORE = 1e-5, 1e-6
-# With tol 1e-22 nothing is left but rounding. Measured: 1e-11 on a site's r, 1e-12 on the score.
-CONVERGED = 1e-8
-CEILING = 1e-9
+# With tol 1e-22 only rounding is left. Measured: 5e-11 on a site's r, 8e-13 on the score.
+CONVERGED = 1e-9
+CEILING = 1e-9  # Measured: 2e-15.
 
 
 @pytest.fixture(autouse=True, scope="module")
-def nothing_is_installed():
-    """`load_metric` runs pip on the metric's requirements unless it is told not to."""
+def nothing_is_installed_or_remembered():
+    """Unless told not to, `load_metric` runs pip, and a benchmark reads its ceiling from an earlier run's cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BS_INSTALL_DEPENDENCIES", "no")
+        patch.setenv("RESULTCACHING_DISABLE", "1")
         patch.setenv("TQDM_DISABLE", "1")
         yield
 
 
-def recordings(n=320, p=100, m=20, n_repetitions=6, stratum="object_name", n_strata=8, seed=0):
+def recordings(n=320, p=100, m=16, n_repetitions=4, stratum="object_name", n_strata=8, seed=0):
     """Features and trials of sites that share an image's content, with shuffled identifiers and uneven strata."""
     rng = np.random.default_rng(seed)
     z = rng.standard_normal((n, 30))
@@ -141,7 +145,7 @@ VARIANTS = {
     "identifiers first": {"coordinates": ("stimulus_id", "stratum", "repetition")},
     "textures": {"stratum": "texture_type", "n_strata": 2},
     "more features than stimuli": {"p": 400},
-    "odd repetitions": {"n_repetitions": 5},
+    "odd repetitions": {"n_repetitions": 3},
     "ties": {},
     "dead site": {},
     "site silent but once": {},
@@ -168,8 +172,8 @@ def case(variant):
         data.trials[40, 5] += rng.random(data.trials.shape[2])
     if variant == "missing repetitions":
         # Two animals: the second saw fewer repetitions of everything, and of some images fewer still.
-        data.trials[:, 12:, 4:] = np.nan
-        data.trials[rng.random(len(data.ids)) < 0.3, 12:, 3] = np.nan
+        data.trials[:, 10:, 3:] = np.nan
+        data.trials[rng.random(len(data.ids)) < 0.3, 10:, 2] = np.nan
         data.trials[rng.random(data.trials.shape) < 0.02] = np.nan
     if variant == "one repetition left":
         data.trials[7, 4, 1:] = np.nan
@@ -207,24 +211,38 @@ def test_splits(each):
         assert {(stimulus,) for stimulus in ours[~train]} == set(ids[test_rows])
 
 
-def test_brainscore_default(each):
-    theirs = metric(each.data.stratum)(model_assembly(each.data), each.averaged)
+def scored(variant, **regression):
+    """Brain-Score's raw r per split and neuroid, its score and error."""
+    score = metric(variant.data.stratum, **regression)(model_assembly(variant.data), variant.averaged)
+    return raw_values(score, variant.data.neuroids), float(score), float(score.attrs["error"])
+
+
+def test_brainscore_converged_and_as_it_is(each):
+    converged_r, converged_raw, converged_error = scored(each, tol=1e-22, max_iter=10_000)
     per_split = brain.pearson_per_split(each.features, each.benchmark)
     ours = brain.similarity(each.features, each.benchmark)
-    np.testing.assert_allclose(per_split, raw_values(theirs, each.data.neuroids), rtol=0, atol=DEFAULT_R)
-    assert ours.raw == pytest.approx(float(theirs), abs=DEFAULT_SCORE)
-    assert ours.error == pytest.approx(float(theirs.attrs["error"]), abs=DEFAULT_SCORE)
+    np.testing.assert_allclose(per_split, converged_r, rtol=0, atol=CONVERGED)
+    assert ours.raw == pytest.approx(converged_raw, abs=CONVERGED)
+    assert ours.error == pytest.approx(converged_error, abs=CONVERGED)
     assert ours.note == ""
 
+    default_r, default_raw, default_error = scored(each)
+    unconverged = np.abs(default_r - converged_r)
+    allowed = np.maximum(unconverged + CONVERGED, DEFAULT_R)
+    np.testing.assert_array_equal(np.isnan(per_split), np.isnan(default_r))
+    assert (np.abs(per_split - default_r) <= allowed)[np.isfinite(default_r)].all()
+    assert np.nanmedian(unconverged) < DEFAULT_R / 5
+    assert ours.raw == pytest.approx(default_raw, abs=DEFAULT_SCORE)
+    assert ours.error == pytest.approx(default_error, abs=5 * DEFAULT_SCORE)
 
-@pytest.mark.parametrize(("tol", "on_r", "on_score"), [(1e-12, TIGHT_R, TIGHT_SCORE), (1e-22, CONVERGED, CONVERGED)])
-def test_brainscore_converged(each, tol, on_r, on_score):
-    theirs = metric(each.data.stratum, tol=tol, max_iter=10_000)(model_assembly(each.data), each.averaged)
-    per_split = brain.pearson_per_split(each.features, each.benchmark)
-    raw, error = brain.median_then_mean(per_split)
-    np.testing.assert_allclose(per_split, raw_values(theirs, each.data.neuroids), rtol=0, atol=on_r)
-    assert raw == pytest.approx(float(theirs), abs=on_score)
-    assert error == pytest.approx(float(theirs.attrs["error"]), abs=on_score)
+
+@pytest.mark.parametrize("variant", ["objects", "textures", "ties"])
+def test_brainscore_with_tolerance_1e_12(variant):
+    variant = case(variant)
+    theirs, raw, error = scored(variant, tol=1e-12, max_iter=10_000)
+    per_split = brain.pearson_per_split(variant.features, variant.benchmark)
+    np.testing.assert_allclose(per_split, theirs, rtol=0, atol=TIGHT_R)
+    assert brain.median_then_mean(per_split) == pytest.approx((raw, error), abs=TIGHT_SCORE)
 
 
 def test_ceiling(each):
@@ -244,18 +262,18 @@ def test_dead_sites_have_neither_score_nor_ceiling():
     assert np.isnan(dead.benchmark["neuroid_ceiling"].values[:, [3, 7, 11]]).all()
 
 
-@pytest.mark.parametrize("n", range(20, 40))
 @pytest.mark.parametrize("value", [0.1, -37.3, 1 / 3])
-def test_pearson_of_a_constant_is_nan(n, value):
-    """Whatever the rounding of its mean: sixteen of these lengths leave 0.1 a residue of 1e-17."""
-    varying = np.random.default_rng(n).standard_normal((n, 1))
-    constant = np.full((n, 1), value)
-    assert np.isnan(brain.pearson(constant, varying)).all()
-    assert np.isnan(brain.pearson(varying, constant)).all()
-    assert np.isnan(brain.pearson(constant, constant)).all()
+def test_pearson_of_a_constant_is_nan(value):
+    """Whatever the rounding of its mean, which at most lengths is not the value itself."""
+    for n in range(20, 40):
+        varying = np.random.default_rng(n).standard_normal((n, 1))
+        constant = np.full((n, 1), value)
+        assert np.isnan(brain.pearson(constant, varying)).all(), n
+        assert np.isnan(brain.pearson(varying, constant)).all(), n
+        assert np.isnan(brain.pearson(constant, constant)).all(), n
 
 
-def test_one_layer_after_the_other_through_brainscores_benchmark():
+def test_whole_brainscore_benchmark():
     """A whole `NeuralBenchmark`, as a submission runs it, for the score relative to the ceiling."""
     objects = case("objects")
 
@@ -296,8 +314,7 @@ def test_one_layer_after_the_other_through_brainscores_benchmark():
     assert ratio.score == pytest.approx(float(theirs.raw) / float(theirs.ceiling), abs=1e-8)
 
 
-@pytest.mark.parametrize("stratum", ["object_name", "texture_type"])
-@pytest.mark.parametrize("p", [1, 3, 24])
+@pytest.mark.parametrize(("p", "stratum"), [(1, "object_name"), (3, "texture_type"), (24, "object_name")])
 def test_fewer_than_25_features(p, stratum):
     """Brain-Score fails on such layers; the same metric with as many components as features is the reference."""
     data = recordings(p=p, stratum=stratum)

@@ -211,7 +211,7 @@ def test_region_colours():
 
 
 @pytest.mark.parametrize(
-    "draw, column",
+    ("draw", "column"),
     [
         ("scatter", "memorability"),
         ("scatter", "simulated.V2.score"),

@@ -4,6 +4,7 @@ import copy
 import json
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 import yaml
@@ -67,7 +68,11 @@ def test_default_config_is_accepted(config, catalogue):
     [
         ("bath_size", 16, ["'bath_size'", "batch_size"]),
         ("layers.cuont", 3, ["layers:", "'cuont'", "count"]),
-        ("datasets.mine", {"source": "table", "table": "mine.csv", "imges": "x"}, ["datasets: mine:", "'imges'", "images"]),
+        (
+            "datasets.mine",
+            {"source": "table", "table": "mine.csv", "imges": "x"},
+            ["datasets: mine:", "'imges'", "images"],
+        ),
         ("seed", ..., ["missing", "'seed'"]),
         ("reduction.sketch", ..., ["reduction:", "missing", "'sketch'"]),
         ("datasets.mine", {"source": "table"}, ["datasets: mine:", "missing", "'table'"]),
@@ -108,9 +113,13 @@ def test_each_half_of_a_study_can_be_left_out(config, catalogue, path):
         pytest.param("", ["no models", "tabs"], id="empty"),
         pytest.param(HEADER, ["no models", "tabs"], id="header-only"),
         pytest.param("# no models yet\n" + HEADER, ["no models"], id="comment-only"),
-        pytest.param("model\ttimm_name\ntiny\ttest_resnet\n", ["model 1", "missing", "'weights'"], id="no-weights-column"),
+        pytest.param(
+            "model\ttimm_name\ntiny\ttest_resnet\n", ["model 1", "missing", "'weights'"], id="no-weights-column"
+        ),
         pytest.param(HEADER + "tiny\ttest_resnet\t\t\n", ["model 1", "missing", "'weights'"], id="empty-weights"),
-        pytest.param("model,timm_name,weights\ntiny,test_resnet,untrained\n", ["model 1", "model,timm_name"], id="commas"),
+        pytest.param(
+            "model,timm_name,weights\ntiny,test_resnet,untrained\n", ["model 1", "model,timm_name"], id="commas"
+        ),
         pytest.param("model\ttimm_name\tweights\tlyers\nm\tn\tw\tx\n", ["model 1", "'lyers'", "layers"], id="column"),
         pytest.param(HEADER + "a\ttest_resnet\tuntrained\t\n" * 2, ["model 2", "'a'", "another name"], id="duplicate"),
         pytest.param(HEADER + "a/b\ttest_resnet\tuntrained\t\n", ["model 1", "'a/b'", "use letters"], id="slash"),
@@ -122,7 +131,9 @@ def test_each_half_of_a_study_can_be_left_out(config, catalogue, path):
         pytest.param(HEADER + "tiny\ttest_resnet\tuntrained\tconv1.0,blocks.*\n", ["'tiny'", "'blocks.*'"], id="half"),
         pytest.param(HEADER + "tiny\ttest_resnet\tuntrained\t\textra\n", ["model 1", "more cells"], id="extra-cell"),
         pytest.param((HEADER + "é\ttest_resnet\tuntrained\t\n").encode("latin-1"), ["UTF-8"], id="latin-1"),
-        pytest.param(HEADER + "tiny\ttest_resnet\tweights.pth\t\n", ["'tiny'", "weights.pth", "untrained"], id="weights"),
+        pytest.param(
+            HEADER + "tiny\ttest_resnet\tweights.pth\t\n", ["'tiny'", "weights.pth", "untrained"], id="weights"
+        ),
     ],
 )
 def test_bad_model_table_is_refused(config, catalogue, tmp_path, table, words):
@@ -196,7 +207,7 @@ def test_count_spreads_layers_from_first_to_penultimate(n, count, penultimate):
     if count >= 2:
         assert positions[0] == 0
     assert len(chosen) == min(count, end + 1)
-    gaps = [after - before for before, after in zip(positions, positions[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(positions)]
     assert not gaps or max(gaps) - min(gaps) <= 1
 
 
@@ -234,7 +245,7 @@ def test_batches_cut_the_layers_in_order(n, share, batch):
 def test_pattern_takes_all_it_matches_in_network_order():
     layers = make_layers(12)
     chosen = study.select_layers(layers, {"count": 2, "every": None}, "penultimate, layer1*")
-    assert [layer["index"] for layer in chosen] == [1, 10]
+    assert [layer["name"] for layer in chosen] == ["layer1", "penultimate", "layer11"]
 
 
 def test_parse_of_known_models_imports_no_torch(config, catalogue, repository):

@@ -9,7 +9,8 @@ whatever the number of splits.
 
 import numpy as np
 
-# A direction whose covariance with the targets fell by this factor is rounding noise: the split is complete.
+# A direction that holds less than this share of the features' and targets' spread is rounding noise: the split
+# is complete.
 EXHAUSTED = 1e-12
 
 
@@ -29,7 +30,9 @@ def predict_splits(x: np.ndarray, y: np.ndarray, train: np.ndarray, n_components
     """
     x = np.asarray(x, dtype=np.float64)
     y = np.asarray(y, dtype=np.float64)
+    rounding = 4 * np.finfo(np.float64).eps * np.linalg.norm(x)
     x = _rotated_to_stimuli(x - x.mean(0))
+    nothing = EXHAUSTED * np.linalg.norm(x) + rounding
     y_mean = y.mean(0)
     y = y - y_mean
     mask = train.astype(np.float64)
@@ -37,10 +40,13 @@ def predict_splits(x: np.ndarray, y: np.ndarray, train: np.ndarray, n_components
     x_mean = mask @ x / n_train
     y_train_mean = mask @ y / n_train
     covariance = _train_covariances(x, y, train) - n_train[..., None] * x_mean[..., None] * y_train_mean[:, None]
+    for split, rows in enumerate(train):
+        # A target that is constant in training has no covariance, and its rounding noise must not be ranked.
+        covariance[split][:, np.ptp(y[rows], axis=0) == 0] = 0.0
 
     predictions = np.repeat((y_train_mean + y_mean)[:, None], len(x), axis=1)
     weights, loadings = [], []
-    floor = EXHAUSTED * np.linalg.norm(covariance, axis=(1, 2))
+    floor = nothing * np.linalg.norm(y)
     for _ in range(min(n_components, x.shape[1])):
         direction = _dominant_direction(covariance)
         length = np.linalg.norm(direction, axis=1)
@@ -54,7 +60,8 @@ def predict_splits(x: np.ndarray, y: np.ndarray, train: np.ndarray, n_components
         scores = r @ x.T - np.sum(r * x_mean, axis=1, keepdims=True)
         train_scores = scores * mask
         variance = np.sum(train_scores**2, axis=1, keepdims=True)
-        inverse = np.where(variance > 0, 1 / np.where(variance > 0, variance, 1.0), 0.0)
+        varies = variance > nothing**2
+        inverse = np.where(varies, 1 / np.where(varies, variance, 1.0), 0.0)
         loading = train_scores @ x * inverse
         target_loading = np.einsum("spm,sp->sm", covariance, r) * inverse
         predictions += scores[..., None] * target_loading[:, None]

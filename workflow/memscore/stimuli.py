@@ -109,11 +109,11 @@ def load_image(path: str | Path) -> Image.Image:
         with Image.open(path) as image:
             image.load()
             image = ImageOps.exif_transpose(image)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path}: no such image; correct the path in the stimulus table") from None
     except Exception as error:
-        size = Path(path).stat().st_size
-        reason = "the file is empty" if size == 0 else str(error)
+        empty = Path(path).is_file() and Path(path).stat().st_size == 0
+        reason = "the file is empty" if empty else str(error).partition("\n")[0]
         raise InputError(f"{path}: cannot be read as an image ({reason}); replace it or remove its line") from error
     if image.mode.startswith(("I", "F")):
         values = np.asarray(image, dtype=np.float64)
@@ -140,13 +140,22 @@ def write_pixels(
     """
     height, width = size
 
-    def decode(image: Path) -> np.ndarray:
-        return np.asarray(load_image(image).resize((width, height), RESAMPLING[interpolation]))
+    def decode(image: Path) -> np.ndarray | InputError:
+        try:
+            return np.asarray(load_image(image).resize((width, height), RESAMPLING[interpolation]))
+        except InputError as error:
+            return error
 
+    bad = []
     with replacing(path) as temporary, ThreadPoolExecutor(threads) as pool:
         pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(images), height, width, 3))
         for row, decoded in enumerate(pool.map(decode, images)):
-            pixels[row] = decoded
+            if isinstance(decoded, InputError):
+                bad.append(str(decoded))
+            else:
+                pixels[row] = decoded
             progress(row + 1)
         pixels.flush()
         del pixels
+        if bad:
+            raise InputError(bad[0] + (f" (and {len(bad) - 1} more images)" if len(bad) > 1 else ""))

@@ -1,0 +1,110 @@
+"""What a person sees when something is wrong: one line that says what and how to mend it, and nothing half-made."""
+
+import pandas as pd
+import pytest
+import torch
+
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("snakemake")]
+
+PIXELS = "resources/pixels/datasets/mine/64x64-bilinear.npy"
+WEIGHTS = "resources/weights/tiny.safetensors"
+
+
+def files(folder) -> list[str]:
+    """Everything that a run made there."""
+    made = [path for top in ("resources", "results") for path in (folder / top).rglob("*")]
+    return [str(path.relative_to(folder)) for path in made if path.is_file() and "resources/layers" not in str(path)]
+
+
+def complaint(run, words) -> str:
+    """The one line of memscore's in the output of a run that failed."""
+    code, output = run
+    assert code != 0, output
+    said = [line for line in output.splitlines() if line.startswith("memscore: ")]
+    assert len(said) == 1, output
+    for word in words:
+        assert word in said[0]
+    assert "Traceback" not in output
+    return said[0]
+
+
+def check_refused_at_once(folder, run_snakemake, words) -> None:
+    """Refused while the study is read: no job runs, nothing is made, and our code is not shown."""
+    run = run_snakemake(folder, "--cores", "2")
+    complaint(run, words)
+    assert "common.smk" not in run[1]
+    assert files(folder) == []
+
+
+def test_unknown_config_key(tiny_study, run_snakemake, configure):
+    configure(tiny_study, bath_size=16)
+    check_refused_at_once(tiny_study, run_snakemake, ["config: unknown key 'bath_size'", "config/config.yaml"])
+
+
+def test_unknown_timm_model(tiny_study, run_snakemake):
+    (tiny_study / "models.tsv").write_text("model\ttimm_name\tweights\nmine\ttf_efficientnet_lte0\tuntrained\n")
+    words = ["models.tsv: model 'mine'", "'tf_efficientnet_lte0'", "tf_efficientnet_lite0"]
+    check_refused_at_once(tiny_study, run_snakemake, words)
+
+
+def test_bad_image_in_the_middle(tiny_study, run_snakemake):
+    image = tiny_study / "images/24.png"
+    whole = image.read_bytes()
+    image.write_bytes(whole[: len(whole) // 2])
+    complaint(run_snakemake(tiny_study, "--cores", "2", PIXELS), [str(image), "truncated", "replace it"])
+    assert files(tiny_study) == ["resources/stimuli/datasets/mine/stimuli.csv"]
+    assert str(image) in (tiny_study / "logs/pixels/datasets/mine/64x64-bilinear.log").read_text()
+
+    image.write_bytes(whole)
+    code, output = run_snakemake(tiny_study, "--cores", "2", PIXELS)
+    assert code == 0, output
+    assert PIXELS in files(tiny_study)
+
+
+def test_bad_line_in_the_stimulus_table(tiny_study, run_snakemake):
+    table = (tiny_study / "mine.csv").read_text().splitlines()
+    table[7] = table[7].partition(",")[0] + ",62"
+    (tiny_study / "mine.csv").write_text("\n".join(table))
+    complaint(run_snakemake(tiny_study, "--cores", "2", PIXELS), ["mine.csv: line 8", "62", "[0, 1]"])
+    assert files(tiny_study) == []
+
+
+def test_weights_that_do_not_fit(tiny_study, run_snakemake):
+    torch.save({"conv1.weight": torch.zeros(4, 3, 3, 3)}, tiny_study / "lab.pth")
+    (tiny_study / "models.tsv").write_text("model\ttimm_name\tweights\ntiny\ttest_resnet\tlab.pth\n")
+    words = ["lab.pth: holds 1 tensors", "another architecture"]
+    complaint(run_snakemake(tiny_study, "--cores", "2", WEIGHTS), words)
+    assert files(tiny_study) == []
+
+
+def test_weights_file_that_went_missing(finished_study, run_snakemake):
+    """Snakemake would take the weights staged before, and the table would call them trained."""
+    (finished_study / "models.tsv").write_text("model\ttimm_name\tweights\ntiny\ttest_resnet\tlab.pth\n")
+    before = (finished_study / "results/layers.csv").read_bytes()
+    complaint(run_snakemake(finished_study, "--cores", "2"), ["models.tsv", "'tiny'", "lab.pth"])
+    assert (finished_study / "results/layers.csv").read_bytes() == before
+
+
+def test_layers_that_say_nothing_do_not_stop_the_study(finished_study, run_snakemake, configure, add_lab_network):
+    add_lab_network(finished_study)
+    configure(finished_study, layers={"every": 1}, layers_per_job=100)
+    code, output = run_snakemake(finished_study, "--cores", "2", "--quiet", "rules")
+    assert code == 0, output
+    table = pd.read_csv(finished_study / "results/layers.csv")
+    lab = table[table["model"] == "lab"].set_index("layer")
+    assert list(lab.index) == ["conv", "constant", "broken", "penultimate", "fc"]
+    splits = [f"memorability_split_{k}" for k in (1, 2)]
+    scores = ["memorability", *splits, *(f"simulated.{area}.{what}" for area in ("V1", "IT") for what in ("raw", "score"))]
+    assert lab.loc[["constant", "broken"], scores].isna().all(axis=None)
+    assert lab.loc[["conv", "penultimate", "fc"], scores].notna().all(axis=None)
+    assert lab["note"].fillna("").to_dict() == {
+        "conv": "",
+        "constant": "constant",
+        "broken": "not finite",
+        "penultimate": "",
+        "fc": "",
+    }
+    assert table.loc[table["model"] == "tiny", "memorability"].notna().any()
+    summary = (finished_study / "results/summary.rst").read_text()
+    assert "``constant``: constant" in summary
+    assert "``broken``: not finite" in summary

@@ -1,0 +1,281 @@
+"""What Snakemake plans and does: each job once, only what changed, and the same numbers however it is cut."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("snakemake")]
+
+AFTER_THE_LAST_JOB = {
+    "results/memorability.csv",
+    "results/brain.csv",
+    "results/layers.csv",
+    "results/correlations.csv",
+    "results/figures/relation.svg",
+    "results/figures/memorability_against_brain.svg",
+    "results/figures/along_depth.svg",
+    "results/summary.rst",
+}
+
+
+@pytest.fixture
+def planned(run_snakemake):
+    """planned(folder, *arguments): the files that a run would make."""
+
+    def plan(folder, *arguments) -> set[str]:
+        code, output = run_snakemake(folder, "--summary", *arguments)
+        assert code == 0, output
+        rows = [line.split("\t") for line in output.splitlines() if "\t" in line]
+        columns = {name: i for i, name in enumerate(rows[0])}
+        made = [row[columns["output_file"]] for row in rows[1:] if row[columns["plan"]] != "no update"]
+        assert len(made) == len(set(made)), "a file is made twice"
+        return set(made)
+
+    return plan
+
+
+@pytest.fixture
+def job_counts(run_snakemake):
+    """job_counts(folder, *arguments): the number of jobs of each rule in a dry run."""
+
+    def count(folder, *arguments) -> dict[str, int]:
+        code, output = run_snakemake(folder, "--dry-run", *arguments)
+        assert code == 0, output
+        table = output.partition("Job stats:")[2].partition("\n\n")[0]
+        counts = {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+        assert counts.pop("total", 0) == sum(counts.values())
+        assert bool(counts) != ("Nothing to be done" in output)
+        return counts
+
+    return count
+
+
+def write_models(folder, *lines) -> None:
+    rows = ["model\ttimm_name\tweights\tlayers", *("\t".join(line) for line in lines)]
+    (folder / "models.tsv").write_text("\n".join(rows) + "\n")
+
+
+def jobs_of(model, *layers) -> set[str]:
+    """The files of a model's jobs on the two stimulus sets of the tiny study."""
+    return {
+        path
+        for layer in layers
+        for path in (
+            f"results/activations/datasets/mine/{model}/{layer}.nc",
+            f"results/activations/benchmarks/simulated/{model}/{layer}.nc",
+            f"results/memorability/mine/{model}/{layer}.csv",
+            f"results/brain/simulated/{model}/{layer}.csv",
+        )
+    }
+
+
+STAGED = {
+    "resources/stimuli/datasets/mine/stimuli.csv",
+    "resources/stimuli/benchmarks/simulated/stimuli.csv",
+    "resources/benchmarks/simulated.V1.nc",
+    "resources/benchmarks/simulated.IT.nc",
+    "resources/pixels/datasets/mine/64x64-bilinear.npy",
+    "resources/pixels/benchmarks/simulated/64x64-bilinear.npy",
+}
+
+
+@pytest.mark.parametrize(
+    ("layers_per_job", "jobs_of_a"),
+    [(1, ["conv1.0", "layer1.0.act2", "penultimate"]), (2, ["conv1.0..layer1.0.act2", "penultimate"])],
+)
+def test_each_job_is_planned_once(tiny_study, planned, configure, layers_per_job, jobs_of_a):
+    """Activations per (model, layers, stimulus set), memorability per (model, layers), brain per benchmark group."""
+    write_models(
+        tiny_study,
+        ("a", "test_resnet", "untrained", "conv1.0,layer1.0.act2,penultimate"),
+        ("b", "test_resnet.r160_in1k", "timm", "penultimate"),
+    )
+    configure(tiny_study, layers_per_job=layers_per_job)
+    weights = {"resources/weights/a.safetensors", "resources/weights/b.safetensors"}
+    jobs = jobs_of("a", *jobs_of_a) | jobs_of("b", "penultimate")
+    assert planned(tiny_study) == STAGED | weights | jobs | AFTER_THE_LAST_JOB
+
+
+def test_job_counts_of_a_clean_folder(tiny_study, job_counts):
+    assert job_counts(tiny_study) == {
+        "stage_dataset": 1,
+        "stage_stimuli": 1,
+        "stage_benchmark": 2,
+        "stage_weights": 1,
+        "pixels": 2,
+        "activations": 6,
+        "memorability": 3,
+        "brain": 3,
+        "collect_memorability": 1,
+        "collect_brain": 1,
+        "layers": 1,
+        "correlations": 1,
+        "figures": 1,
+        "summary": 1,
+        "all": 1,
+    }
+
+
+def test_nothing_is_planned_for_a_finished_study(finished_study, job_counts, planned):
+    assert job_counts(finished_study) == {}
+    assert planned(finished_study) == set()
+    left = [str(path.relative_to(finished_study)) for path in (finished_study / "results").rglob("*") if path.is_file()]
+    jobs = {path for path in jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate") if path.endswith(".csv")}
+    assert set(left) - {"results/README.md"} == jobs | AFTER_THE_LAST_JOB
+
+
+def test_a_line_more_runs_that_model_only(finished_study, planned):
+    tiny = ("tiny", "test_resnet", "untrained")
+    write_models(finished_study, tiny, ("added", "test_resnet", "untrained", "conv1.0,fc"))
+    jobs = jobs_of("added", "conv1.0", "fc") | {"resources/weights/added.safetensors"}
+    assert planned(finished_study) == jobs | AFTER_THE_LAST_JOB
+
+
+def test_a_line_less_runs_no_model(finished_study, planned, run_snakemake):
+    write_models(finished_study, ("tiny", "test_resnet", "untrained", "conv1.0,penultimate"))
+    assert planned(finished_study) == AFTER_THE_LAST_JOB
+
+
+def test_other_weights_run_that_model_only(finished_study, planned):
+    torch.save({"conv1.weight": torch.zeros(1)}, finished_study / "lab.pth")
+    write_models(finished_study, ("tiny", "test_resnet", "lab.pth"))
+    jobs = jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate") | {"resources/weights/tiny.safetensors"}
+    assert planned(finished_study) == jobs | AFTER_THE_LAST_JOB
+
+
+def test_a_plugin_disturbs_no_other_model(finished_study, planned, add_lab_network):
+    add_lab_network(finished_study)
+    jobs = jobs_of("lab", "conv", "constant", "penultimate") | {"resources/weights/lab.safetensors"}
+    assert planned(finished_study) == jobs | AFTER_THE_LAST_JOB
+
+
+def test_settings_that_change_no_number_run_nothing(finished_study, job_counts, configure):
+    configure(finished_study, batch_size=5, device="cpu")
+    assert job_counts(finished_study) == {}
+
+
+def test_settings_that_change_numbers_run_what_they_change(finished_study, planned, configure):
+    configure(finished_study, memorability={"components": 4})
+    jobs = jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate")
+    assert planned(finished_study) == {path for path in jobs if "brain" not in path and "benchmarks" not in path} | (
+        AFTER_THE_LAST_JOB - {"results/brain.csv"}
+    )
+
+
+def scored_again(finished_study, run_snakemake, cores) -> None:
+    """Compute the table of all layers anew, from what is staged."""
+    for path in sorted((finished_study / "results").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    code, output = run_snakemake(finished_study, "--cores", str(cores), "--quiet", "rules", "--", "results/layers.csv")
+    assert code == 0, output
+
+
+def test_layers_per_job_and_cores_change_no_byte(finished_original, finished_study, run_snakemake, configure):
+    """Three layers in one job on one core, against one layer a job on two."""
+    configure(finished_study, layers_per_job=3)
+    scored_again(finished_study, run_snakemake, cores=1)
+    assert os.listdir(finished_study / "results/brain/simulated/tiny") == ["conv1.0..penultimate.csv"]
+    for table in ("results/layers.csv", "results/memorability.csv", "results/brain.csv"):
+        assert (finished_study / table).read_bytes() == (finished_original / table).read_bytes()
+
+
+def test_batch_size_changes_no_number(finished_original, finished_study, run_snakemake, configure):
+    configure(finished_study, layers_per_job=3, batch_size=7)
+    scored_again(finished_study, run_snakemake, cores=2)
+    before, after = (pd.read_csv(folder / "results/layers.csv") for folder in (finished_original, finished_study))
+    assert list(before) == list(after)
+    numbers = before.select_dtypes("number").columns
+    assert np.allclose(before[numbers], after[numbers], rtol=0, atol=1e-5, equal_nan=True)
+    others = before.columns.difference(numbers)
+    assert before[others].equals(after[others])
+
+
+def test_memorability_scores_need_no_brain(tiny_study, planned):
+    (tiny_study / "mine.yaml").write_text("brain: null\n")
+    jobs = jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate")
+    expected = {path for path in jobs | STAGED if "brain" not in path and "benchmarks" not in path}
+    expected |= {"resources/weights/tiny.safetensors", "results/memorability.csv"}
+    assert planned(tiny_study, "--configfile", "mine.yaml", "--", "memorability_scores") == expected
+    assert planned(tiny_study, "--", "memorability_scores") == expected
+
+
+def test_brain_scores_need_no_memorability(tiny_study, planned):
+    (tiny_study / "mine.yaml").write_text("memorability: null\n")
+    jobs = jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate")
+    expected = {path for path in jobs | STAGED if "memorability" not in path and "datasets" not in path}
+    expected |= {"resources/weights/tiny.safetensors", "results/brain.csv"}
+    assert planned(tiny_study, "--configfile", "mine.yaml", "--", "brain_scores") == expected
+    assert planned(tiny_study, "--", "brain_scores") == expected
+
+
+@pytest.mark.parametrize(
+    ("half", "scores"), [("brain", ["memorability"]), ("memorability", ["simulated.V1.score", "simulated.IT.score"])]
+)
+def test_half_a_study_comes_to_its_end(finished_study, run_snakemake, half, scores):
+    (finished_study / "mine.yaml").write_text(yaml.safe_dump({half: None}))
+    code, output = run_snakemake(finished_study, "--cores", "2", "--quiet", "rules", "--configfile", "mine.yaml")
+    assert code == 0, output
+    table = pd.read_csv(finished_study / "results/layers.csv")
+    assert table[scores].notna().all(axis=None)
+    assert [column for column in table if column.startswith("simulated" if half == "brain" else "memorability")] == []
+    assert (finished_study / "results/summary.rst").stat().st_size > 0
+
+
+def test_slurm_profile_asks_for_a_gpu_where_networks_run(tiny_study, run_snakemake):
+    assert (tiny_study / "slurm/config.yaml").exists()
+    for rules in (tiny_study / "workflow/rules").glob("*.smk"):  # Snakemake shows a job's message or its resources.
+        rules.write_text(re.sub(r"^ +message:\n.*\n", "", rules.read_text(), flags=re.MULTILINE))
+    code, output = run_snakemake(tiny_study, "--profile", "slurm", "--dry-run")
+    assert code == 0, output
+    jobs = re.split(r"^(?:local)?rule (\w+):$", output.partition("\n\n\n")[2], flags=re.MULTILINE)[1:]
+    asked = {}
+    for rule, text in zip(jobs[::2], jobs[1::2], strict=True):
+        asked.setdefault(rule, set()).update(re.findall(r"gres=(\S+)", text))
+    assert {rule for rule, gres in asked.items() if gres} == {"activations"}
+    assert asked["activations"] == {"gpu:1"}
+    local = set(re.findall(r"^localrule (\w+):$", output, flags=re.MULTILINE))
+    assert local >= {"stage_dataset", "stage_stimuli", "stage_benchmark", "stage_weights"}
+    assert not local & {"pixels", "activations", "memorability", "brain"}
+
+
+def test_killed_run_resumes(tiny_study, run_snakemake, configure, add_lab_network):
+    (tiny_study / "models.tsv").write_text("model\ttimm_name\tweights\n")
+    add_lab_network(tiny_study)
+    configure(tiny_study, brain=None, layers_per_job=3)
+    (tiny_study / "wait").touch()
+    arguments = ["--cores", "1", "--quiet", "rules", "--", "memorability_scores"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", *arguments],
+        cwd=tiny_study,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    activations = tiny_study / "results/activations/datasets/mine/lab"
+    deadline = time.monotonic() + 120
+    while not (activations.exists() and list(activations.iterdir())):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not list((tiny_study / "results").rglob("[!.]*.nc")), "a job cut short left what looks finished"
+    assert not list((tiny_study / "results").rglob("*.csv"))
+
+    (tiny_study / "wait").unlink()
+    assert run_snakemake(tiny_study, "--unlock")[0] == 0
+    code, output = run_snakemake(tiny_study, "--rerun-incomplete", *arguments)
+    assert code == 0, output
+    table = pd.read_csv(tiny_study / "results/memorability.csv").set_index("layer")
+    assert list(table.index) == ["conv", "constant", "penultimate"]
+    assert table.loc[["conv", "penultimate"], "memorability"].notna().all()
+    assert not [path for path in (tiny_study / "results").rglob("*.nc") if path.is_file()], "temporary files are left"
