@@ -12,6 +12,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from memscore import models
+
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOW = ("Snakefile", "workflow", "config", "envs", "slurm")
 N_IMAGES = 48
@@ -98,11 +100,20 @@ def configure():
 
 
 @pytest.fixture(scope="session")
-def make_tiny_study(make_study_folder, configure):
+def catalogue(tmp_path_factory):
+    """A folder of layer descriptions that knows test_resnet at 64 px, so that parsing a study needs no timm."""
+    folder = tmp_path_factory.mktemp("catalogue")
+    models.describe("test_resnet", 64, [], folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_tiny_study(make_study_folder, configure, catalogue):
     """make(folder): three layers of one untrained network, 48 generated images, V1 and IT of the simulated brain."""
 
     def make(folder: Path) -> Path:
         make_study_folder(folder)
+        shutil.copytree(catalogue, folder / "resources/layers")
         (folder / "images").mkdir()
         rng = np.random.default_rng(0)
         paths = [f"images/{i:02d}.png" for i in range(N_IMAGES)]

@@ -238,7 +238,7 @@ def test_hub_out_of_reach_is_refused(monkeypatch):
 
     monkeypatch.setattr(timm, "create_model", out_of_reach)
     message = refusal(stage, "timm")
-    for word in (NETWORK, "no route to host", "model table"):
+    for word in (NETWORK, "no route to host", "give a file"):
         assert word in message
 
 
@@ -325,9 +325,9 @@ def test_plugin_is_described_staged_and_loaded(plugin, saved):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        pytest.param("def net(:\n", ["SyntaxError", "line 1"], id="syntax"),
+        pytest.param("def net(:\n", ["invalid syntax", "line 1"], id="syntax"),
         pytest.param("import no_such_module", ["no_such_module"], id="import"),
-        pytest.param("raise RuntimeError('first\\nsecond')", ["RuntimeError", "first"], id="two-line-error"),
+        pytest.param("raise RuntimeError('first\\nsecond')", ["first"], id="two-line-error"),
         pytest.param("", ["knows no model 'memscore_absent_net'"], id="registers-nothing"),
     ],
 )

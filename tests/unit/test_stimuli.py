@@ -228,7 +228,7 @@ HEADER = "stimulus_id,path,memorability,split_1\n"
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", ["no stimuli"]),
+        ("", ["cannot be read"]),
         (HEADER, ["no stimuli"]),
         ("path,memorability\na.png,0.5\n", ["no column 'stimulus_id'", "path, memorability"]),
         ("stimulus_id,memorability\n1,0.5\n", ["no column 'path'"]),
@@ -402,7 +402,7 @@ def test_images_lie_beside_the_table_unless_told(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        pytest.param("", ["mine.csv", "empty"], id="empty"),
+        pytest.param("", ["mine.csv", "cannot be read"], id="empty"),
         pytest.param("path,memorability\n", ["mine.csv", "no stimuli"], id="header-only"),
         pytest.param("path,score\n0.png,0.5\n", ["no column 'memorability'", "path, score"], id="column"),
         pytest.param("path\n0.png\n1.png\n", ["no column 'memorability'", "it has path"], id="one-column"),

@@ -17,14 +17,6 @@ from memscore.errors import InputError
 HEADER = "model\ttimm_name\tweights\tlayers\n"
 
 
-@pytest.fixture(scope="module")
-def catalogue(tmp_path_factory):
-    """A catalogue that knows test_resnet at 64 px."""
-    folder = tmp_path_factory.mktemp("catalogue")
-    models.describe("test_resnet", 64, [], folder)
-    return folder
-
-
 @pytest.fixture
 def config(repository, tmp_path):
     """The default config, with a table of one small model."""

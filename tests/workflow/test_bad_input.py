@@ -94,7 +94,11 @@ def test_layers_that_say_nothing_do_not_stop_the_study(finished_study, run_snake
     lab = table[table["model"] == "lab"].set_index("layer")
     assert list(lab.index) == ["conv", "constant", "broken", "penultimate", "fc"]
     splits = [f"memorability_split_{k}" for k in (1, 2)]
-    scores = ["memorability", *splits, *(f"simulated.{area}.{what}" for area in ("V1", "IT") for what in ("raw", "score"))]
+    scores = [
+        "memorability",
+        *splits,
+        *(f"simulated.{area}.{what}" for area in ("V1", "IT") for what in ("raw", "score")),
+    ]
     assert lab.loc[["constant", "broken"], scores].isna().all(axis=None)
     assert lab.loc[["conv", "penultimate", "fc"], scores].notna().all(axis=None)
     assert lab["note"].fillna("").to_dict() == {

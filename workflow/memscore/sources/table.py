@@ -19,12 +19,7 @@ def stage_dataset(table_path: Path, dataset: Mapping, seed: int) -> None:
     `images`, or to the table's own folder.
     """
     source = Path(dataset["table"])
-    if not source.is_file():
-        raise InputError(f"{source}: no such table; correct datasets: table in the config")
-    try:
-        table = pd.read_csv(source, sep=None, engine="python", dtype={"path": str, "stimulus_id": str})
-    except ValueError as error:
-        raise InputError(f"{source}: cannot be read as a table ({error})") from error
+    table = stimuli.parse_table(source)
     for column in ("path", "memorability"):
         if column not in table:
             raise InputError(f"{source}: no column {column!r}; it has {', '.join(table.columns)}")
