@@ -173,7 +173,7 @@ def run_snakemake():
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=600,
+            timeout=2400,
         )
         return process.returncode, process.stdout
 
