@@ -123,7 +123,7 @@ def make_tiny_study(make_study_folder, configure, catalogue):
             Image.fromarray(blocks.astype(np.uint8)).resize((48, 48)).save(folder / path)
         table = {"path": paths, "memorability": np.clip(brightness + rng.normal(0, 0.1, N_IMAGES), 0, 1)}
         pd.DataFrame(table).to_csv(folder / "mine.csv", index=False)
-        (folder / "models.tsv").write_text("model\ttimm_name\tweights\ntiny\ttest_resnet\tuntrained\n")
+        (folder / "models.tsv").write_text("model\ttimm_name\tweights\tlayers\ntiny\ttest_resnet\tuntrained\t\n")
         configure(
             folder,
             models="models.tsv",
@@ -140,15 +140,15 @@ def make_tiny_study(make_study_folder, configure, catalogue):
 
 @pytest.fixture(scope="session")
 def add_lab_network(configure):
-    """add(folder): a lab's own network on the study's table; one of its layers is constant, one is NaN.
+    """add(folder, layers): a lab's own network on the study's table; one of its layers is constant, one is NaN.
 
     While there is a file `wait` in the folder, its passes take a minute.
     """
 
-    def add(folder: Path) -> None:
+    def add(folder: Path, layers: str) -> None:
         (folder / "lab.py").write_text(LAB_NETWORK)
         with open(folder / "models.tsv", "a") as table:
-            table.write("lab\tlab_network\tuntrained\n")
+            table.write(f"lab\tlab_network\tuntrained\t{layers}\n")
         configure(folder, model_plugins=["lab.py"])
 
     return add

@@ -86,8 +86,8 @@ def test_weights_file_that_went_missing(finished_study, run_snakemake):
 
 
 def test_layers_that_say_nothing_do_not_stop_the_study(finished_study, run_snakemake, configure, add_lab_network):
-    add_lab_network(finished_study)
-    configure(finished_study, layers={"every": 1}, layers_per_job=100)
+    add_lab_network(finished_study, layers="*")
+    configure(finished_study, layers_per_job=5)
     code, output = run_snakemake(finished_study, "--cores", "2", "--quiet", "rules")
     assert code == 0, output
     table = pd.read_csv(finished_study / "results/layers.csv")
