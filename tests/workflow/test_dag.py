@@ -152,13 +152,6 @@ def test_other_weights_run_that_model_only(finished_study, planned):
     assert planned(finished_study) == jobs | AFTER_THE_LAST_JOB
 
 
-def test_a_plugin_disturbs_no_other_model(finished_study, planned, add_lab_network):
-    add_lab_network(finished_study, layers="conv,penultimate")
-    pixels = {f"resources/pixels/{stimuli}/64x64-bicubic.npy" for stimuli in ("datasets/mine", "benchmarks/simulated")}
-    jobs = jobs_of("lab", "conv", "penultimate") | {"resources/weights/lab.safetensors"} | pixels
-    assert planned(finished_study) == jobs | AFTER_THE_LAST_JOB
-
-
 def test_settings_that_change_no_number_run_nothing(finished_study, job_counts, configure):
     configure(finished_study, batch_size=5, device="cpu")
     assert job_counts(finished_study) == {}
