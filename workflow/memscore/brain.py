@@ -117,9 +117,11 @@ def nanmean(trials: np.ndarray) -> np.ndarray:
 
 def pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Pearson r of each column of two arrays (n_stimuli, n_columns); NaN where a column is constant."""
+    # Not by the norms: a constant such as 0.1 leaves rounding noise once its mean is gone.
+    varies = (a != a[0]).any(0) & (b != b[0]).any(0)
     a, b = a - a.mean(0), b - b.mean(0)
     norms = np.linalg.norm(a, axis=0) * np.linalg.norm(b, axis=0)
-    return np.where(norms > 0, (a * b).sum(0) / np.where(norms > 0, norms, 1.0), np.nan)
+    return np.where(varies, (a * b).sum(0) / np.where(varies, norms, 1.0), np.nan)
 
 
 def median_then_mean(per_split: np.ndarray) -> tuple[float, float]:

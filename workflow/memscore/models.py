@@ -162,7 +162,9 @@ def hook_penultimate(model, record: Callable[[str, list], None]) -> None:
     import torch
 
     heads = model.get_classifier() if hasattr(model, "get_classifier") else ()
-    heads = heads if isinstance(heads, (tuple, list)) else [heads]
+    heads = heads if isinstance(heads, (tuple, list, torch.nn.ModuleList)) else [heads]
+    heads = [part for head in heads for part in (head if isinstance(head, torch.nn.ModuleList) else [head])]
+    heads = [getattr(head, "fc", head) for head in heads]  # some of timm give a whole head, pooling included
     heads = [head for head in heads if isinstance(head, torch.nn.Module) and type(head).__name__ not in PASS_THROUGH]
     for head in heads:
         head.register_forward_pre_hook(
