@@ -1,4 +1,7 @@
-"""Correlations over layers, and how sure one may be of them."""
+"""Correlations over layers and their uncertainty, against scipy and against cases with a known answer."""
+
+import functools
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -8,62 +11,227 @@ from scipy.stats import pearsonr, spearmanr
 from memscore import statistics
 
 
-def table(n_models=4, n_layers=30, between=1.0, seed=0):
-    """Layers whose memorability and score share a part that differs between models, and nothing else."""
+@pytest.fixture(autouse=True)
+def fewer_samples(monkeypatch):
+    """300 bootstrap samples in place of 2,000: a study of seconds, not minutes."""
+    fewer = functools.partial(statistics.bootstrap_correlations, n_bootstrap=300)
+    monkeypatch.setattr(statistics, "bootstrap_correlations", fewer)
+
+
+def layers_table(n_models=8, n_layers=30, between=0.0, seed=0, **columns):
+    """Layers whose memorability and IT score share a level of their model (SD `between`) and noise of SD 1 each."""
     rng = np.random.default_rng(seed)
-    shared = np.repeat(rng.standard_normal(n_models) * between, n_layers)
-    n = n_models * n_layers
-    return pd.DataFrame(
-        {
-            "model": np.repeat([f"m{i}" for i in range(n_models)], n_layers),
-            "trained": True,
-            "memorability": shared + rng.standard_normal(n) * 0.5,
-            "x.IT.score": shared + rng.standard_normal(n) * 0.5,
-        }
-    )
+    model = np.repeat(np.arange(n_models), n_layers)
+    level = between * rng.standard_normal(n_models)[model]
+    table = {
+        "model": [f"net{i}" for i in model],
+        "layer": [f"layer{i}" for i in range(len(model))],
+        "trained": True,
+        "memorability": level + rng.standard_normal(len(model)),
+        "a.V1.score": rng.standard_normal(len(model)),
+        "a.IT.score": level + rng.standard_normal(len(model)),
+    }
+    return pd.DataFrame(table | columns)
 
 
-def pooled(layers):
-    return statistics.relate(layers, ["x.IT"], seed=1).set_index("scope").loc["all trained"]
+def row_of(table, benchmark="a.IT", scope="all trained", seed=1):
+    related = statistics.relate(table, [benchmark], seed).set_index("scope")
+    return related.loc[scope]
 
 
-def test_correlations_are_scipys():
-    layers = table()
-    layers.loc[3, "memorability"] = layers.loc[4, "memorability"]  # a tie
-    row = pooled(layers)
-    assert row["spearman"] == pytest.approx(spearmanr(layers["memorability"], layers["x.IT.score"]).statistic)
-    assert row["pearson"] == pytest.approx(pearsonr(layers["memorability"], layers["x.IT.score"]).statistic)
-    assert row["spearman_low"] < row["spearman"] < row["spearman_high"]
+def width(row, kind="pearson"):
+    return row[f"{kind}_high"] - row[f"{kind}_low"]
 
 
-def test_models_are_resampled_not_only_layers():
-    layers = table(n_models=4, between=2.0)
-    by_models = pooled(layers)
-    as_if_one = pooled(layers.assign(model="one"))
-    width = by_models["pearson_high"] - by_models["pearson_low"]
-    assert width > 2 * (as_if_one["pearson_high"] - as_if_one["pearson_low"])
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("n", [3, 4, 50, 1000])
+def test_equals_scipy(n, ties):
+    rng = np.random.default_rng(n)
+    a = rng.standard_normal(n)
+    b = 0.5 * a + rng.standard_normal(n)
+    if ties:
+        a, b = np.round(a), np.round(b)
+    spearman, pearson = statistics.both_correlations(a, b)
+    assert spearman == pytest.approx(spearmanr(a, b).statistic, abs=1e-12)
+    assert pearson == pytest.approx(pearsonr(a, b).statistic, abs=1e-12)
 
 
-def test_same_seed_same_interval():
-    pd.testing.assert_frame_equal(*(statistics.relate(table(), ["x.IT"], seed=1) for _ in range(2)))
+@pytest.mark.parametrize(("n", "constant"), [(0, False), (1, False), (2, False), (9, True)])
+def test_undefined_is_nan_without_a_warning(n, constant):
+    a, b = np.arange(n) * 1.0, np.random.default_rng(0).random(n)
+    if constant:
+        a = np.full(n, 0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(statistics.both_correlations(a, b)).all()
+        assert np.isnan(statistics.both_correlations(b, a)).all()
 
 
-def test_untrained_controls_stay_out_of_the_pooled_row():
-    layers = table()
-    with_control = pd.concat([layers, table(1, seed=9).assign(model="control", trained=False)], ignore_index=True)
-    pd.testing.assert_series_equal(pooled(with_control), pooled(layers))
-    assert "control" in set(statistics.relate(with_control, ["x.IT"], seed=1)["scope"])
+def test_relation_of_each_benchmark_and_scope():
+    table = layers_table(3, between=1.0)
+    related = statistics.relate(table, ["a.V1", "a.IT"], 1)
+    assert list(related["scope"]) == ["all trained", "net0", "net1", "net2"] * 2
+    assert list(related["benchmark"]) == ["a.V1"] * 4 + ["a.IT"] * 4
+    for row in related.itertuples():
+        part = table if row.scope == "all trained" else table[table["model"] == row.scope]
+        pair = part["memorability"], part[f"{row.benchmark}.score"]
+        assert row.spearman == pytest.approx(spearmanr(*pair).statistic, abs=1e-12)
+        assert row.pearson == pytest.approx(pearsonr(*pair).statistic, abs=1e-12)
+        assert row.n_layers == len(part)
+        assert row.n_models == part["model"].nunique()
+        assert row.spearman_low <= row.spearman <= row.spearman_high
+        assert row.pearson_low <= row.pearson <= row.pearson_high
 
 
-def test_layers_without_a_score_are_left_out():
-    layers = table()
-    layers.loc[0, "memorability"] = np.nan
-    layers.loc[1, "x.IT.score"] = np.nan
-    assert pooled(layers)["n_layers"] == len(layers) - 2
+@pytest.mark.parametrize("kind", ["pearson", "spearman"])
+def test_networks_that_differ_widen_the_interval(kind):
+    """Eight networks make the correlation, not 240 layers: a plain bootstrap of layers is far too sure."""
+    table = layers_table(8, 30, between=2.0)
+    by_networks = row_of(table)
+    plain = row_of(table.assign(model=table["layer"].index.astype(str)))
+    assert width(by_networks, kind) > 2 * width(plain, kind)
+    assert by_networks[kind] == plain[kind]
+
+
+def test_layers_are_resampled_too():
+    """With one network, or networks that do not differ, the interval is that of a plain bootstrap of layers."""
+    table = layers_table(8, 30)
+    rng = np.random.default_rng(0)
+    a, b = table["memorability"].to_numpy(), table["a.IT.score"].to_numpy()
+    samples = [np.corrcoef(a[rows], b[rows])[0, 1] for rows in rng.integers(0, 240, (2000, 240))]
+    low, high = np.quantile(samples, [0.025, 0.975])
+    for one in (table.assign(model="one"), table):
+        row = row_of(one)
+        assert width(row) == pytest.approx(high - low, rel=0.35 if one is table else 0.1)
+    single = row_of(table.assign(model="one"))
+    assert (single["pearson_low"], single["pearson_high"]) == pytest.approx((low, high), abs=0.02)
+
+
+def test_every_bootstrap_sample_holds_whole_networks_and_their_number_of_layers():
+    """Networks of 5, 10 and 100 layers, told apart by their level: the share of each drawn network is its own."""
+    models = np.repeat(["a", "b", "c"], [5, 10, 100])
+    a = np.repeat([0.0, 1.0, 2.0], [5, 10, 100]) + 1e-6 * np.arange(115)
+    drawn = []
+
+    def remember(x, y):
+        drawn.append(x)
+        return np.nan, np.nan
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statistics, "both_correlations", remember)
+        statistics.bootstrap_correlations(a, a, models, seed=0, n_bootstrap=200)
+    size = {0: 5, 1: 10, 2: 100}
+    repeated = 0
+    for sample in drawn:
+        levels, counts = np.unique(np.floor(sample + 1e-9), return_counts=True)
+        times = [count / size[int(level)] for level, count in zip(levels, counts, strict=True)]
+        assert all(time == int(time) for time in times)
+        assert sum(times) == 3
+        repeated += len(np.unique(sample)) < len(sample)
+    assert repeated > 190, "layers are drawn with replacement"
+
+
+def test_interval_covers_the_truth():
+    """Sixty studies of ten networks with a known correlation of 0.5: about 95% of the intervals hold it."""
+    holds = 0
+    for study in range(60):
+        table = layers_table(10, 15, between=1.0, seed=study)
+        holds += row_of_fast(table, seed=study)
+    assert holds >= 48
+
+
+def row_of_fast(table, seed, true=0.5):
+    arrays = (table[column].to_numpy() for column in ("memorability", "a.IT.score", "model"))
+    samples = statistics.bootstrap_correlations(*arrays, seed=seed, n_bootstrap=150)[:, 1]
+    low, high = np.quantile(samples, [0.025, 0.975])
+    return low <= true <= high
+
+
+def test_seed_decides():
+    table = layers_table(4)
+    pd.testing.assert_frame_equal(*(statistics.relate(table, ["a.IT"], 3) for _ in range(2)))
+    other = statistics.relate(table, ["a.IT"], 4)
+    same = statistics.relate(table, ["a.IT"], 3)
+    assert (other["pearson_low"] != same["pearson_low"]).all()
+    assert (other["pearson"] == same["pearson"]).all()
+    state = np.random.get_state()[1].copy()
+    statistics.relate(table, ["a.IT"], 3)
+    np.testing.assert_array_equal(np.random.get_state()[1], state, "the global generator was used")
+
+
+def test_order_of_benchmarks_does_not_matter():
+    table = layers_table(4)
+    both = statistics.relate(table, ["a.V1", "a.IT"], 3)
+    alone = statistics.relate(table, ["a.IT"], 3)
+    pd.testing.assert_frame_equal(both[both["benchmark"] == "a.IT"].reset_index(drop=True), alone)
+
+
+def test_untrained_networks_are_no_part_of_all_trained():
+    table = layers_table(4, between=1.0)
+    control = layers_table(2, seed=5).assign(trained=False)
+    control["model"] = "untrained-" + control["model"]
+    control["memorability"] += 100
+    expected = row_of(table)
+    pd.testing.assert_series_equal(row_of(pd.concat([control, table], ignore_index=True)), expected)
+    scopes = list(statistics.relate(pd.concat([table, control]), ["a.IT"], 1)["scope"])
+    assert scopes == ["all trained", *(f"net{i}" for i in range(4)), "untrained-net0", "untrained-net1"]
+
+
+def test_only_untrained_networks():
+    related = statistics.relate(layers_table(2, trained=False), ["a.IT"], 1)
+    assert list(related["scope"]) == ["net0", "net1"]
+
+
+@pytest.mark.parametrize("column", ["memorability", "a.IT.score"])
+def test_layers_without_a_score_are_left_out(column):
+    table = layers_table(4)
+    table.loc[[3, 50, 51], column] = np.nan
+    table.loc[table["model"] == "net2", column] = np.nan
+    row = row_of(table)
+    kept = table.dropna(subset=[column])
+    assert row["n_layers"] == 90 - 3
+    assert row["n_models"] == 3
+    assert row["pearson"] == pytest.approx(pearsonr(kept["memorability"], kept["a.IT.score"]).statistic)
+    pd.testing.assert_series_equal(row_of(kept.reset_index(drop=True)), row)
+    missing = row_of(table, scope="net2")
+    assert missing["n_layers"] == 0
+    assert missing[["spearman", "pearson", "spearman_low", "spearman_high"]].isna().all()
+
+
+def test_nan_of_one_benchmark_leaves_the_other_alone():
+    table = layers_table(4)
+    table.loc[:20, "a.V1.score"] = np.nan
+    assert row_of(table, "a.V1")["n_layers"] == 120 - 21
+    assert row_of(table, "a.IT")["n_layers"] == 120
 
 
 @pytest.mark.parametrize("n_layers", [1, 2])
-def test_too_few_layers_have_no_correlation(n_layers):
-    assert np.isnan(
-        pooled(table(1, n_layers))[["spearman", "pearson", "spearman_low", "pearson_high"]].astype(float)
-    ).all()
+def test_fewer_than_three_layers(n_layers):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        row = row_of(layers_table(1, n_layers))
+    assert row["n_layers"] == n_layers
+    values = ["spearman", "pearson", "spearman_low", "spearman_high", "pearson_low", "pearson_high"]
+    assert row[values].isna().all()
+
+
+def test_three_layers_have_an_interval():
+    """A sample of one layer three times has no correlation and is left out; the others count."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        row = row_of(layers_table(1, 3))
+    assert -1 <= row["pearson_low"] <= row["pearson_high"] <= 1
+
+
+def test_constant_scores():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        row = row_of(layers_table(2, 10).assign(memorability=0.1))
+    assert row[["spearman", "pearson", "pearson_low", "spearman_high"]].isna().all()
+
+
+def test_perfect_relation():
+    table = layers_table(3, 10)
+    table["a.IT.score"] = 2 * table["memorability"] + 1
+    row = row_of(table)
+    assert row[["spearman", "pearson", "spearman_low", "pearson_high"]].astype(float).tolist() == pytest.approx([1] * 4)
