@@ -1,5 +1,6 @@
 """What a person sees when something is wrong: one line that says what and how to mend it, and nothing half-made."""
 
+import pandas as pd
 import pytest
 import torch
 
@@ -28,11 +29,20 @@ def complaint(run, words) -> str:
 
 
 def check_refused_at_once(folder, run_snakemake, words) -> None:
-    """Refused while the study is read: no job runs, nothing is made, and our code is not shown."""
-    run = run_snakemake(folder, "--cores", "2")
-    complaint(run, words)
-    assert "common.smk" not in run[1]
+    """Refused while the study is read: no job runs, nothing is made."""
+    complaint(run_snakemake(folder, "--cores", "2"), words)
     assert files(folder) == []
+
+
+def test_unknown_config_key(tiny_study, run_snakemake, configure):
+    configure(tiny_study, bath_size=16)
+    check_refused_at_once(tiny_study, run_snakemake, ["config: unknown key 'bath_size'", "config/config.yaml"])
+
+
+def test_unknown_timm_model(tiny_study, run_snakemake):
+    (tiny_study / "models.tsv").write_text("model\ttimm_name\tweights\nmine\ttf_efficientnet_lte0\tuntrained\n")
+    words = ["models.tsv: model 'mine'", "'tf_efficientnet_lte0'", "tf_efficientnet_lite0"]
+    check_refused_at_once(tiny_study, run_snakemake, words)
 
 
 def test_bad_image_in_the_middle(tiny_study, run_snakemake):
@@ -63,3 +73,40 @@ def test_weights_that_do_not_fit(tiny_study, run_snakemake):
     words = ["lab.pth: holds 1 tensors", "another architecture"]
     complaint(run_snakemake(tiny_study, "--cores", "2", WEIGHTS), words)
     assert files(tiny_study) == []
+
+
+def test_weights_file_that_went_missing(finished_study, run_snakemake):
+    """Snakemake would take the weights staged before, and the table would call them trained."""
+    (finished_study / "models.tsv").write_text("model\ttimm_name\tweights\ntiny\ttest_resnet\tlab.pth\n")
+    before = (finished_study / "results/layers.csv").read_bytes()
+    complaint(run_snakemake(finished_study, "--cores", "2"), ["models.tsv", "'tiny'", "lab.pth"])
+    assert (finished_study / "results/layers.csv").read_bytes() == before
+
+
+def test_layers_that_say_nothing_do_not_stop_the_study(finished_study, run_snakemake, configure, add_lab_network):
+    add_lab_network(finished_study, layers="*")
+    configure(finished_study, layers_per_job=5)
+    code, output = run_snakemake(finished_study, "--cores", "2", "--quiet", "rules")
+    assert code == 0, output
+    table = pd.read_csv(finished_study / "results/layers.csv")
+    lab = table[table["model"] == "lab"].set_index("layer")
+    assert list(lab.index) == ["conv", "constant", "broken", "penultimate", "fc"]
+    splits = [f"memorability_split_{k}" for k in (1, 2)]
+    scores = [
+        "memorability",
+        *splits,
+        *(f"simulated.{area}.{what}" for area in ("V1", "IT") for what in ("raw", "score")),
+    ]
+    assert lab.loc[["constant", "broken"], scores].isna().all(axis=None)
+    assert lab.loc[["conv", "penultimate", "fc"], scores].notna().all(axis=None)
+    assert lab["note"].fillna("").to_dict() == {
+        "conv": "",
+        "constant": "constant",
+        "broken": "not finite",
+        "penultimate": "",
+        "fc": "",
+    }
+    assert table.loc[table["model"] == "tiny", "memorability"].notna().any()
+    summary = (finished_study / "results/summary.rst").read_text()
+    assert "``constant``: constant" in summary
+    assert "``broken``: not finite" in summary

@@ -1,7 +1,14 @@
 """What Snakemake plans and does: each job once, only what changed, and the same numbers however it is cut."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -149,9 +156,104 @@ def test_settings_that_change_no_number_run_nothing(finished_study, job_counts, 
     assert job_counts(finished_study) == {}
 
 
+def test_settings_that_change_numbers_run_what_they_change(finished_study, planned, configure):
+    configure(finished_study, memorability={"components": 4})
+    jobs = jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate")
+    assert planned(finished_study) == {path for path in jobs if "brain" not in path and "benchmarks" not in path} | (
+        AFTER_THE_LAST_JOB - {"results/brain.csv"}
+    )
+
+
 def scored_again(finished_study, run_snakemake, cores) -> None:
     """Compute the table of all layers anew, from what is staged."""
     for path in sorted((finished_study / "results").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     code, output = run_snakemake(finished_study, "--cores", str(cores), "--quiet", "rules", "--", "results/layers.csv")
     assert code == 0, output
+
+
+def test_layers_per_job_and_cores_change_no_byte(finished_original, finished_study, run_snakemake, configure):
+    """Three layers in one job on one core, against one layer a job on two."""
+    configure(finished_study, layers_per_job=3)
+    scored_again(finished_study, run_snakemake, cores=1)
+    assert os.listdir(finished_study / "results/brain/simulated/tiny") == ["conv1.0..penultimate.csv"]
+    for table in ("results/layers.csv", "results/memorability.csv", "results/brain.csv"):
+        assert (finished_study / table).read_bytes() == (finished_original / table).read_bytes()
+
+
+def test_batch_size_changes_no_number(finished_original, finished_study, run_snakemake, configure):
+    configure(finished_study, layers_per_job=3, batch_size=7)
+    scored_again(finished_study, run_snakemake, cores=2)
+    before, after = (pd.read_csv(folder / "results/layers.csv") for folder in (finished_original, finished_study))
+    assert list(before) == list(after)
+    numbers = before.select_dtypes("number").columns
+    assert np.allclose(before[numbers], after[numbers], rtol=0, atol=1e-5, equal_nan=True)
+    others = before.columns.difference(numbers)
+    assert before[others].equals(after[others])
+
+
+def test_memorability_scores_need_no_brain(tiny_study, planned):
+    (tiny_study / "mine.yaml").write_text("brain: null\n")
+    jobs = jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate")
+    expected = {path for path in jobs | STAGED if "brain" not in path and "benchmarks" not in path}
+    expected |= {"resources/weights/tiny.safetensors", "results/memorability.csv"}
+    assert planned(tiny_study, "--configfile", "mine.yaml", "--", "memorability_scores") == expected
+    assert planned(tiny_study, "--", "memorability_scores") == expected
+
+
+def test_brain_scores_need_no_memorability(tiny_study, planned):
+    (tiny_study / "mine.yaml").write_text("memorability: null\n")
+    jobs = jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate")
+    expected = {path for path in jobs | STAGED if "memorability" not in path and "datasets" not in path}
+    expected |= {"resources/weights/tiny.safetensors", "results/brain.csv"}
+    assert planned(tiny_study, "--configfile", "mine.yaml", "--", "brain_scores") == expected
+    assert planned(tiny_study, "--", "brain_scores") == expected
+
+
+def test_slurm_profile_asks_for_a_gpu_where_networks_run(tiny_study, run_snakemake):
+    assert (tiny_study / "slurm/config.yaml").exists()
+    for rules in (tiny_study / "workflow/rules").glob("*.smk"):  # Snakemake shows a job's message or its resources.
+        rules.write_text(re.sub(r"^ +message:\n.*\n", "", rules.read_text(), flags=re.MULTILINE))
+    code, output = run_snakemake(tiny_study, "--profile", "slurm", "--dry-run")
+    assert code == 0, output
+    jobs = re.split(r"^rule (\w+):$", output, flags=re.MULTILINE)[1:]
+    asking = {
+        (rule, gres)
+        for rule, text in zip(jobs[::2], jobs[1::2], strict=True)
+        for gres in re.findall(r"gres=(\S+)", text)
+    }
+    assert asking == {("activations", "gpu:1")}
+
+
+def test_killed_run_resumes(tiny_study, run_snakemake, configure, add_lab_network):
+    write_models(tiny_study)
+    add_lab_network(tiny_study, layers="conv,penultimate")
+    configure(tiny_study, brain=None, layers_per_job=3)
+    (tiny_study / "wait").touch()
+    arguments = ["--cores", "1", "--quiet", "rules", "--", "memorability_scores"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", *arguments],
+        cwd=tiny_study,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    activations = tiny_study / "results/activations/datasets/mine/lab"
+    deadline = time.monotonic() + 120
+    while not (activations.exists() and list(activations.iterdir())):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not list((tiny_study / "results").rglob("[!.]*.nc")), "a job cut short left what looks finished"
+    assert not list((tiny_study / "results").rglob("*.csv"))
+
+    (tiny_study / "wait").unlink()
+    assert run_snakemake(tiny_study, "--unlock")[0] == 0
+    code, output = run_snakemake(tiny_study, "--rerun-incomplete", *arguments)
+    assert code == 0, output
+    table = pd.read_csv(tiny_study / "results/memorability.csv").set_index("layer")
+    assert list(table.index) == ["conv", "penultimate"]
+    assert table["memorability"].notna().all()
+    assert not list((tiny_study / "results").rglob("[!.]*.nc")), "temporary files are left"
