@@ -29,8 +29,10 @@ def complaint(run, words) -> str:
 
 
 def check_refused_at_once(folder, run_snakemake, words) -> None:
-    """Refused while the study is read: no job runs, nothing is made."""
-    complaint(run_snakemake(folder, "--cores", "2"), words)
+    """Refused while the study is read: no job runs, nothing is made, and our code is not shown."""
+    run = run_snakemake(folder, "--cores", "2")
+    complaint(run, words)
+    assert "common.smk" not in run[1]
     assert files(folder) == []
 
 

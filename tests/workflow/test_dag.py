@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("snakemake")]
 
@@ -151,6 +152,13 @@ def test_other_weights_run_that_model_only(finished_study, planned):
     assert planned(finished_study) == jobs | AFTER_THE_LAST_JOB
 
 
+def test_a_plugin_disturbs_no_other_model(finished_study, planned, add_lab_network):
+    add_lab_network(finished_study, layers="conv,penultimate")
+    pixels = {f"resources/pixels/{stimuli}/64x64-bicubic.npy" for stimuli in ("datasets/mine", "benchmarks/simulated")}
+    jobs = jobs_of("lab", "conv", "penultimate") | {"resources/weights/lab.safetensors"} | pixels
+    assert planned(finished_study) == jobs | AFTER_THE_LAST_JOB
+
+
 def test_settings_that_change_no_number_run_nothing(finished_study, job_counts, configure):
     configure(finished_study, batch_size=5, device="cpu")
     assert job_counts(finished_study) == {}
@@ -208,6 +216,19 @@ def test_brain_scores_need_no_memorability(tiny_study, planned):
     expected |= {"resources/weights/tiny.safetensors", "results/brain.csv"}
     assert planned(tiny_study, "--configfile", "mine.yaml", "--", "brain_scores") == expected
     assert planned(tiny_study, "--", "brain_scores") == expected
+
+
+@pytest.mark.parametrize(
+    ("half", "scores"), [("brain", ["memorability"]), ("memorability", ["simulated.V1.score", "simulated.IT.score"])]
+)
+def test_half_a_study_comes_to_its_end(finished_study, run_snakemake, half, scores):
+    (finished_study / "mine.yaml").write_text(yaml.safe_dump({half: None}))
+    code, output = run_snakemake(finished_study, "--cores", "2", "--quiet", "rules", "--configfile", "mine.yaml")
+    assert code == 0, output
+    table = pd.read_csv(finished_study / "results/layers.csv")
+    assert table[scores].notna().all(axis=None)
+    assert [column for column in table if column.startswith("simulated" if half == "brain" else "memorability")] == []
+    assert (finished_study / "results/summary.rst").stat().st_size > 0
 
 
 def test_slurm_profile_asks_for_a_gpu_where_networks_run(tiny_study, run_snakemake):

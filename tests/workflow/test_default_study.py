@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 AREAS = ["V1", "V2", "V4", "IT"]
 MARGIN = 0.2  # of IT's correlation with memorability over the next area's
@@ -57,3 +58,36 @@ def rerun(folder, run_snakemake) -> None:
 
 def test_finds_the_known_answer(default_study):
     check_known_answer(default_study)
+
+
+def test_report_builds_and_states_the_answer(default_study, run_snakemake):
+    code, output = run_snakemake(default_study, "--report", "results/report.html")
+    assert code == 0, output
+    page = (default_study / "results/report.html").read_text(encoding="utf-8")
+    for words in ("Which representations inside a network", "most like", "viewers of this study are simulated"):
+        assert words in page
+
+
+def test_ten_layers_a_job_give_the_same_table(default_study, variant, run_snakemake):
+    rerun(variant, run_snakemake)
+    assert (variant / "results/layers.csv").read_bytes() == (default_study / "results/layers.csv").read_bytes()
+
+
+def test_shuffled_memorability_is_not_believed(variant, run_snakemake):
+    path = variant / "resources/stimuli/datasets/tiles/stimuli.csv"
+    table = pd.read_csv(path)
+    table["memorability"] = np.random.default_rng(0).permutation(table["memorability"])
+    table.to_csv(path, index=False)
+    rerun(variant, run_snakemake)
+    with pytest.raises(AssertionError, match=r"stand out|memorability"):
+        check_known_answer(variant)
+
+
+def test_swapped_areas_are_not_believed(variant, run_snakemake):
+    paths = [variant / f"resources/benchmarks/simulated.{area}.nc" for area in ("V1", "IT")]
+    swapped = [xr.load_dataset(path) for path in reversed(paths)]
+    for path, benchmark in zip(paths, swapped, strict=True):
+        benchmark.to_netcdf(path)
+    rerun(variant, run_snakemake)
+    with pytest.raises(AssertionError, match="peak"):
+        check_known_answer(variant)

@@ -45,6 +45,7 @@ def catalogue_key(timm_name: str, input_size: int | None, plugins: Sequence[str]
         "timm_name": timm_name,
         "input_size": input_size,
         "timm_version": importlib.metadata.version("timm"),
+        "code": sha256(__file__),
         "plugins": {plugin: sha256(plugin) for plugin in plugins if Path(plugin).is_file()},
     }
 
@@ -61,6 +62,7 @@ def describe(
     layers : list of {name, module_type, n_features, calls}; the penultimate layer stands before the
         classifier it feeds, `calls` is how often a module runs in one pass
     input_size : (height, width); mean, std : per channel; interpolation : PIL's name for the resampling
+    plugin : whether the model comes from one of the plugins
     """
     key = catalogue_key(timm_name, input_size, plugins)
     size = input_size or "own"
@@ -80,6 +82,7 @@ def describe(
 
 
 def _describe(timm_name: str, input_size: int | None, plugins: Sequence[str]) -> dict:
+    import timm
     import timm.data
     import torch
 
@@ -118,6 +121,7 @@ def _describe(timm_name: str, input_size: int | None, plugins: Sequence[str]) ->
         "mean": list(data["mean"]),
         "std": list(data["std"]),
         "interpolation": data["interpolation"],
+        "plugin": timm.is_model(timm_name) and not timm.model_entrypoint(timm_name).__module__.startswith("timm."),
     }
 
 

@@ -7,7 +7,7 @@ a known model come from the catalogue that `models.describe` keeps.
 import csv
 import fnmatch
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,7 @@ class Model:
 
     layers : {name, module_type, n_features, calls, index, depth}, in the order of the forward pass; index and
         depth (0-1) count all layers of the network, not only the chosen ones
+    plugins : the plugin files, if the model comes from one of them: a change of theirs runs it again, and no other
     """
 
     name: str
@@ -41,6 +42,7 @@ class Model:
     weights: str
     input: Mapping
     layers: list[dict]
+    plugins: Sequence[str] = ()
 
     @property
     def trained(self) -> bool:
@@ -98,6 +100,11 @@ class Study:
     def dataset(self) -> str | None:
         """The stimulus set whose memorability is predicted."""
         return self.config["memorability"]["dataset"] if self.config["memorability"] else None
+
+    @property
+    def relates(self) -> bool:
+        """Whether the study has both halves."""
+        return bool(self.dataset and self.benchmarks())
 
     @property
     def simulated(self) -> dict[str, bool]:
@@ -173,7 +180,8 @@ def _model(row: Mapping, config: Mapping, table: Path, catalogue: Path) -> Model
     except InputError as error:
         raise InputError(f"{table}: model {row['model']!r}: {error}") from error
     network = {key: description[key] for key in ("input_size", "mean", "std", "interpolation")}
-    model = Model(row["model"], row["timm_name"], row["weights"], network, layers)
+    plugins = config["model_plugins"] if description["plugin"] else []
+    model = Model(row["model"], row["timm_name"], row["weights"], network, layers, plugins)
     for file in model.weights_files:
         if not Path(file).is_file():
             raise InputError(

@@ -102,8 +102,8 @@ rule figures:
 rule summary:
     input:
         layers=rules.layers.output[0],
-        correlations=rules.correlations.output[0],
-        figures=rules.figures.output,
+        correlations=rules.correlations.output[0] if STUDY.relates else [],
+        figures=rules.figures.output if STUDY.relates else [],
     output:
         "results/summary.rst",
     log:

@@ -7,15 +7,13 @@ PACKAGE = str(Path(workflow.basedir, "workflow"))
 sys.path.insert(0, PACKAGE)
 os.environ.update(PYTHONPATH=PACKAGE)
 
-from snakemake.exceptions import WorkflowError
-
 from memscore import study
 from memscore.errors import InputError
 
 try:
     STUDY = study.load(config)
 except InputError as error:
-    raise WorkflowError(f"memscore: {error}") from None
+    sys.exit(f"memscore: {error}")
 
 
 wildcard_constraints:

@@ -7,7 +7,7 @@ rule activations:
             rules.pixels.output, transform=STUDY.transform(wildcards.model), allow_missing=True
         ),
         weights=rules.stage_weights.output[0],
-        plugins=config["model_plugins"],
+        plugins=lambda wildcards: STUDY.models[wildcards.model].plugins,
     output:
         temp("results/activations/{kind}/{set}/{model}/{layers}.nc"),
     log:

@@ -62,7 +62,7 @@ rule stage_benchmark:
 rule stage_weights:
     input:
         weights=lambda wildcards: STUDY.models[wildcards.model].weights_files,
-        plugins=config["model_plugins"],
+        plugins=lambda wildcards: STUDY.models[wildcards.model].plugins,
     output:
         "resources/weights/{model}.safetensors",
     log:

@@ -6,7 +6,7 @@ from memscore.job import job
 
 with job(snakemake) as say:
     layers = pd.read_csv(snakemake.input.layers)
-    correlations = pd.read_csv(snakemake.input.correlations)
+    correlations = pd.read_csv(snakemake.input.correlations) if snakemake.input.correlations else pd.DataFrame()
     params = snakemake.params
     text = summary.write(layers, correlations, params.benchmarks, params.dataset, params.simulated)
     with replacing(snakemake.output[0]) as temporary:
