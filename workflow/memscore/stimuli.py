@@ -30,15 +30,13 @@ def parse_table(path: str | Path) -> pd.DataFrame:
         with open(path, encoding="utf-8-sig") as file:
             header = file.readline()
         if not header.strip():
-            raise InputError(f"{path}: cannot be read as a table: no stimuli, the file is empty")
+            raise ValueError("no stimuli, the file is empty")
         separator = next((mark for mark in "\t,;" if mark in header), ",")
         numeric = {name: [""] for name in ("memorability", "n_responses")}
         text = {"stimulus_id": str, "path": str}
         return pd.read_csv(
             path, sep=separator, encoding="utf-8-sig", dtype=text, keep_default_na=False, na_values=numeric
         )
-    except InputError:
-        raise
     except FileNotFoundError:
         raise InputError(f"{path}: no such table; correct its path in the config") from None
     except ValueError as error:

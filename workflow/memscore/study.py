@@ -200,12 +200,16 @@ def select_layers(layers: list[dict], choice: Mapping, pattern: str = "") -> lis
     last = max(len(layers) - 1, 1)
     layers = [{**layer, "index": i, "depth": round(i / last, 4)} for i, layer in enumerate(layers)]
     if pattern:
-        wanted = [part.strip() for part in pattern.split(",")]
-        for part in wanted:
-            if not any(fnmatch.fnmatchcase(layer["name"], part) for layer in layers):
+        chosen = set()
+        for part in pattern.split(","):
+            matched = {layer["name"] for layer in layers if fnmatch.fnmatchcase(layer["name"], part.strip())}
+            if not matched:
                 some = ", ".join(layer["name"] for layer in layers[:: max(1, len(layers) // 4)][:4])
-                raise InputError(f"layers: pattern {part!r} matches none of its {len(layers)} layers, such as {some}")
-        return [layer for layer in layers if any(fnmatch.fnmatchcase(layer["name"], part) for part in wanted)]
+                raise InputError(
+                    f"layers: pattern {part.strip()!r} matches none of its {len(layers)} layers, such as {some}"
+                )
+            chosen |= matched
+        return [layer for layer in layers if layer["name"] in chosen]
     names = [layer["name"] for layer in layers]
     end = names.index(models.PENULTIMATE) if models.PENULTIMATE in names else len(layers) - 1
     if choice["every"]:
