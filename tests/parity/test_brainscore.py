@@ -204,8 +204,8 @@ def test_splits(each):
     split = metric(each.data.stratum).cross_validation._split
     ids, splits = split.build_splits(each.averaged)
     ids = ids[ids.dims[0]].values
-    assert len(splits) == len(each.benchmark["train"])
-    for train, (train_rows, test_rows) in zip(each.benchmark["train"].values.astype(bool), splits, strict=True):
+    assert len(splits) == len(each.benchmark["train"][0])
+    for train, (train_rows, test_rows) in zip(each.benchmark["train"].values[0].astype(bool), splits, strict=True):
         ours = each.benchmark["stimulus_id"].values
         assert {(stimulus,) for stimulus in ours[train]} == set(ids[train_rows])
         assert {(stimulus,) for stimulus in ours[~train]} == set(ids[test_rows])
@@ -326,7 +326,7 @@ def test_fewer_than_25_features(p, stratum):
     per_split = brain.pearson_per_split(features, benchmark)
     np.testing.assert_allclose(per_split, raw_values(theirs, data.neuroids), rtol=0, atol=CONVERGED)
     assert brain.similarity(features, benchmark).raw == pytest.approx(float(theirs), abs=CONVERGED)
-    for train, r in zip(benchmark["train"].values.astype(bool), per_split, strict=True):
+    for train, r in zip(benchmark["train"].values[0].astype(bool), per_split, strict=True):
         responses = benchmark["responses"].values
         model = PLSRegression(p, scale=False, tol=1e-22, max_iter=10_000).fit(features[train], responses[train])
         predicted = model.predict(features[~train])
@@ -359,7 +359,7 @@ def test_another_order_of_stimuli_draws_other_splits():
 def test_held_out_responses_never_reach_the_fit():
     objects = case("objects")
     changed = objects.benchmark.copy(deep=True)
-    train = changed["train"].values[0].astype(bool)
+    train = changed["train"].values[0, 0].astype(bool)
     changed["responses"].values[~train] = changed["responses"].values[~train] * -2 + 5
     before = brain.pearson_per_split(objects.features, objects.benchmark)[0]
     np.testing.assert_allclose(brain.pearson_per_split(objects.features, changed)[0], -before, rtol=0, atol=1e-10)

@@ -89,7 +89,7 @@ def test_bad_config_is_refused(config, catalogue, path, value, words):
     assert message.startswith("config: ")
     for word in words:
         assert word in message
-    assert "config/config.yaml explains" in message or path == "memorability.dataset"
+    assert "config/config.yaml explains" in message or path in ("memorability.dataset", "brain.benchmarks")
 
 
 @pytest.mark.parametrize("path", ["memorability", "brain"])

@@ -1,17 +1,24 @@
 """Brain similarity of a layer, as Brain-Score defines it, from benchmark files that stand alone.
 
-A benchmark is a netCDF file with `responses` [stimulus, neuroid] (mean over repetitions), `train`
-[split, stimulus] (Brain-Score's own cross-validation), `neuroid_ceiling` [half_split, neuroid] and the
-coordinates `stimulus_id`, `stratum` and `region`. Staging writes it; scoring needs neither brainscore-vision
-nor scikit-learn.
+A benchmark is a netCDF file with
+
+- `responses` [stimulus, neuroid]: mean over repetitions, NaN where a session did not show the stimulus
+- `train`, `test` [session, split, stimulus]: Brain-Score's own cross-validation of each recording session
+- `ceiling` and what it comes from, `neuroid_ceiling` [half_split, neuroid]
+- the coordinates `stimulus_id`, `stratum`, `neuroid_id`, `neuroid_session`, `session` and `region`
+
+Most benchmarks have one session. Where sites were recorded on different stimuli, each session is regressed on its
+own, and the sites are pooled. Staging writes the file; scoring needs neither brainscore-vision nor scikit-learn.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
+from memscore.errors import InputError
 from memscore.files import replacing
 from memscore.pls import predict_splits
 from memscore.store import flaw
@@ -43,34 +50,140 @@ def region(benchmark: str) -> str:
 
 
 def make_benchmark(
-    trials: np.ndarray, stimulus_ids: list[str], strata: list[str], neuroid_ids: list[str], region: str, **attrs: str
+    trials: np.ndarray,
+    stimulus_ids: Sequence[str],
+    strata: Sequence[str] | None,
+    neuroid_ids: Sequence[str],
+    region: str,
+    session: str = "",
+    **attrs: str,
 ) -> xr.Dataset:
-    """Benchmark dataset from responses to single presentations.
+    """Benchmark of one session from its responses to single presentations.
 
     trials : array of shape (n_stimuli, n_neuroids, n_repetitions), NaN where a repetition is missing
-    strata : per stimulus, what the splits are stratified by
+    strata : per stimulus, what the splits are stratified by; None for splits that are not
     attrs : source, visual degrees, stimulus set
+
+    Raises InputError where a neuroid has no response to a stimulus.
     """
+    train = cross_validation(len(stimulus_ids), strata)
+    return benchmark_dataset(
+        nanmean(trials),
+        {session: train},
+        {session: ~train},
+        split_half_reliability(trials),
+        stimulus_ids=stimulus_ids,
+        strata=[""] * len(stimulus_ids) if strata is None else strata,
+        neuroid_ids=neuroid_ids,
+        neuroid_sessions=[session] * len(neuroid_ids),
+        region=region,
+        **attrs,
+    )
+
+
+def benchmark_dataset(
+    responses: np.ndarray,
+    train: Mapping[str, np.ndarray],
+    test: Mapping[str, np.ndarray],
+    neuroid_ceiling: np.ndarray,
+    *,
+    stimulus_ids: Sequence[str],
+    strata: Sequence[str],
+    neuroid_ids: Sequence[str],
+    neuroid_sessions: Sequence[str],
+    region: str,
+    ceiling: float | None = None,
+    **attrs: str,
+) -> xr.Dataset:
+    """Benchmark from its parts, in the shapes of the file.
+
+    train, test : by session, boolean arrays of shape (n_splits, n_stimuli)
+    ceiling : by default what Brain-Score makes of `neuroid_ceiling`: median over neuroids, mean over half-splits
+
+    Raises InputError where a neuroid has no response to a stimulus of its session.
+    """
+    for session in train:
+        sites = np.array(neuroid_sessions) == session
+        missing = np.isnan(responses) & (train[session] | test[session]).any(0)[:, None] & sites
+        if missing.any():
+            stimulus, neuroid = np.argwhere(missing)[0]
+            raise InputError(
+                f"{attrs.get('source', region)}: neuroid {neuroid_ids[neuroid]} has no response to stimulus "
+                f"{stimulus_ids[stimulus]} ({missing.sum()} are missing in all); PLS regression needs every one"
+            )
+    if ceiling is None:
+        ceiling, _ = median_then_mean(neuroid_ceiling)
     return xr.Dataset(
         {
-            "responses": (("stimulus", "neuroid"), nanmean(trials)),
-            "train": (("split", "stimulus"), stratified_splits(strata)),
-            "neuroid_ceiling": (("half_split", "neuroid"), split_half_reliability(trials)),
+            "responses": (("stimulus", "neuroid"), responses),
+            "train": (("session", "split", "stimulus"), np.stack(list(train.values()))),
+            "test": (("session", "split", "stimulus"), np.stack(list(test.values()))),
+            "neuroid_ceiling": (("half_split", "neuroid"), neuroid_ceiling),
+            "ceiling": ceiling,
         },
         coords={
             "stimulus_id": ("stimulus", list(stimulus_ids)),
             "stratum": ("stimulus", list(strata)),
             "neuroid_id": ("neuroid", list(neuroid_ids)),
+            "neuroid_session": ("neuroid", list(neuroid_sessions)),
+            "session": list(train),
             "region": region,
         },
         attrs=attrs,
     )
 
 
+def in_order_of(benchmark: xr.Dataset, stimulus_ids: Sequence[str]) -> xr.Dataset:
+    """The benchmark with its stimuli in the order of `stimulus_ids`; those it did not show are in neither part.
+
+    Raises InputError where a stimulus of the benchmark is not among them.
+    """
+    row = {stimulus: i for i, stimulus in enumerate(benchmark["stimulus_id"].values)}
+    unknown = sorted(set(row) - set(stimulus_ids))
+    if unknown:
+        raise InputError(
+            f"{benchmark.attrs.get('source', 'benchmark')}: stimulus {unknown[0]!r} is not in its stimulus set "
+            f"({len(unknown)} are not); stage both again: remove them under resources/"
+        )
+    rows = np.array([row.get(stimulus, -1) for stimulus in stimulus_ids])
+    shown = xr.DataArray(rows >= 0, dims="stimulus")
+    ordered = benchmark.isel(stimulus=rows)
+    ordered["responses"] = ordered["responses"].where(shown)
+    for part in ("train", "test"):
+        ordered[part] = ordered[part].astype(bool) & shown
+    return ordered.assign_coords(
+        stimulus_id=("stimulus", list(stimulus_ids)), stratum=ordered["stratum"].where(shown, "")
+    )
+
+
+def pool(sessions: Sequence[xr.Dataset], **attrs: str) -> xr.Dataset:
+    """One benchmark of several sessions: all their neuroids, each over the stimuli of its own session.
+
+    The ceiling is that of all neuroids; NaN where a session has no repetitions, since the ceiling of the other
+    sessions is not that of its sites.
+    """
+    ids = list(dict.fromkeys(stimulus for session in sessions for stimulus in session["stimulus_id"].values))
+    aligned = [in_order_of(session, ids) for session in sessions]
+    strata = np.stack([session["stratum"].values.astype(str) for session in aligned])
+    known = all(np.isfinite(session["ceiling"]) for session in sessions)
+    return benchmark_dataset(
+        np.concatenate([session["responses"].values for session in aligned], 1),
+        *({str(s["session"].values[0]): s[part].values[0] for s in aligned} for part in ("train", "test")),
+        np.concatenate([session["neuroid_ceiling"].values for session in sessions], 1),
+        stimulus_ids=ids,
+        strata=[next(filter(None, column), "") for column in strata.T],
+        neuroid_ids=np.concatenate([session["neuroid_id"].values for session in sessions]),
+        neuroid_sessions=np.concatenate([session["neuroid_session"].values for session in sessions]),
+        region=str(sessions[0]["region"].values),
+        ceiling=None if known else np.nan,
+        **attrs,
+    )
+
+
 def write_benchmark(path: str | Path, benchmark: xr.Dataset) -> None:
     """Write a benchmark dataset."""
     with replacing(path) as temporary:
-        benchmark.to_netcdf(temporary, encoding={"train": {"dtype": "i1"}})
+        benchmark.to_netcdf(temporary, encoding={part: {"dtype": "i1"} for part in ("train", "test")})
 
 
 def read_benchmark(path: str | Path) -> xr.Dataset:
@@ -78,17 +191,18 @@ def read_benchmark(path: str | Path) -> xr.Dataset:
     return xr.load_dataset(path)
 
 
-def stratified_splits(strata: list[str]) -> np.ndarray:
-    """Brain-Score's training stimuli: boolean array of shape (10, n_stimuli).
+def cross_validation(n_stimuli: int, strata: Sequence[str] | None = None) -> np.ndarray:
+    """Brain-Score's training stimuli: boolean array of shape (10, n_stimuli); the others are tested on.
 
     `StratifiedShuffleSplit(n_splits=10, train_size=0.9, random_state=1)` over stimuli in the assembly's
-    order (brainscore-vision 2.4.2, `metric_helpers.transformations.Split`).
+    order, or `ShuffleSplit` of the same (brainscore-vision 2.4.2, `metric_helpers.transformations.Split`).
     """
-    from sklearn.model_selection import StratifiedShuffleSplit
+    from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 
-    splitter = StratifiedShuffleSplit(N_SPLITS, train_size=TRAIN_SIZE, random_state=RANDOM_STATE)
-    train = np.zeros((N_SPLITS, len(strata)), dtype=bool)
-    for k, (rows, _) in enumerate(splitter.split(np.zeros(len(strata)), strata)):
+    splitter = ShuffleSplit if strata is None else StratifiedShuffleSplit
+    splits = splitter(N_SPLITS, train_size=TRAIN_SIZE, random_state=RANDOM_STATE)
+    train = np.zeros((N_SPLITS, n_stimuli), dtype=bool)
+    for k, (rows, _) in enumerate(splits.split(np.zeros(n_stimuli), strata)):
         train[k, rows] = True
     return train
 
@@ -97,10 +211,12 @@ def split_half_reliability(trials: np.ndarray) -> np.ndarray:
     """Spearman–Brown-corrected Pearson r of ten half-splits of the repetitions, array (10, n_neuroids).
 
     `ShuffleSplit(n_splits=10, train_size=0.5, random_state=1)` over repetitions (brainscore-vision 2.4.2,
-    `metrics.internal_consistency`).
+    `metrics.internal_consistency`). NaN where nothing was repeated.
     """
     from sklearn.model_selection import ShuffleSplit
 
+    if trials.shape[2] < 2:
+        return np.full((N_SPLITS, trials.shape[1]), np.nan)
     splitter = ShuffleSplit(N_SPLITS, train_size=0.5, random_state=RANDOM_STATE)
     half_splits = splitter.split(np.zeros(trials.shape[2]))
     r = np.stack([pearson(nanmean(trials[..., a]), nanmean(trials[..., b])) for a, b in half_splits])
@@ -141,7 +257,7 @@ def similarity(activations: np.ndarray, benchmark: xr.Dataset, normalise: str = 
 
     normalise : `explained_variance` for r² / ceiling (Brain-Score today), `ratio` for r / ceiling (before)
     """
-    ceiling, _ = median_then_mean(benchmark["neuroid_ceiling"].values)
+    ceiling = float(benchmark["ceiling"])
     note = flaw(activations)
     if note:
         return Similarity(np.nan, ceiling, np.nan, np.nan, note)
@@ -153,6 +269,12 @@ def similarity(activations: np.ndarray, benchmark: xr.Dataset, normalise: str = 
 def pearson_per_split(activations: np.ndarray, benchmark: xr.Dataset) -> np.ndarray:
     """Pearson r between predicted and recorded responses on held-out stimuli, array (n_splits, n_neuroids)."""
     responses = benchmark["responses"].values
-    train = benchmark["train"].values.astype(bool)
-    predicted = predict_splits(activations, responses, train, N_COMPONENTS)
-    return np.stack([pearson(predicted[k, ~rows], responses[~rows]) for k, rows in enumerate(train)])
+    r = np.full((benchmark.sizes["split"], benchmark.sizes["neuroid"]), np.nan)
+    for i, session in enumerate(benchmark["session"].values):
+        sites = np.flatnonzero(benchmark["neuroid_session"].values == session)
+        train, test = (benchmark[part].values[i].astype(bool) for part in ("train", "test"))
+        shown = (train | test).any(0)
+        recorded, train, test = responses[np.ix_(shown, sites)], train[:, shown], test[:, shown]
+        predicted = predict_splits(activations[shown], recorded, train, N_COMPONENTS)
+        r[:, sites] = [pearson(predicted[k, rows], recorded[rows]) for k, rows in enumerate(test)]
+    return r

@@ -20,6 +20,8 @@ from memscore.errors import InputError
 
 SCHEMAS = Path(__file__).parent.parent / "schemas"
 CATALOGUE = Path("resources/layers")
+# Areas of the benchmarks that are not Brain-Score's.
+OWN_BENCHMARKS = {"simulated": ("V1", "V2", "V4", "IT"), "cowley2023": ("V4",)}
 MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -87,6 +89,12 @@ class Study:
         """The stimulus sets of the benchmarks: those with one prefix share their stimuli."""
         return list(dict.fromkeys(map(stimulus_set_of, self.benchmarks())))
 
+    def brain_source(self, stimulus_set: str) -> dict:
+        """What the config says about where a stimulus set and its recordings come from."""
+        if stimulus_set == "simulated":
+            return {"seed": self.config["seed"]}
+        return dict(self.config["brain"].get(stimulus_set, {}))
+
     def table(self) -> list[dict]:
         """Where every studied layer stands: the left part of the study's main table."""
         columns = ("index", "depth", "module_type", "n_features")
@@ -140,6 +148,13 @@ def check_config(config: Mapping) -> None:
         raise InputError(
             f"config: memorability: dataset: {dataset!r} is not among datasets ({', '.join(config['datasets'])})"
         )
+    for benchmark in config["brain"]["benchmarks"] if config["brain"] else []:
+        areas = OWN_BENCHMARKS.get(stimulus_set_of(benchmark))
+        if areas and benchmark.partition(".")[2] not in areas:
+            raise InputError(
+                f"config: brain: benchmarks: no benchmark {benchmark!r}; {stimulus_set_of(benchmark)} has "
+                f"{', '.join(areas)}"
+            )
     table = dataset and config["datasets"][dataset].get("table")
     if table and not Path(table).is_file():
         raise InputError(f"config: datasets: {dataset}: table: no file {table}; give a path from the repository root")

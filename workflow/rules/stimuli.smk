@@ -35,7 +35,7 @@ rule stage_stimuli:
     conda:
         "../../envs/memscore.yaml"
     params:
-        seed=config["seed"],
+        source=lambda wildcards: STUDY.brain_source(wildcards.set),
     message:
         "Stimulus set {wildcards.set}: what the recorded populations saw"
     script:
@@ -44,17 +44,19 @@ rule stage_stimuli:
 
 rule stage_benchmark:
     input:
-        stimuli=rules.stage_stimuli.output[0],
+        stimuli=lambda wildcards: expand(
+            rules.stage_stimuli.output, set=study.stimulus_set_of(wildcards.benchmark)
+        ),
     output:
-        "resources/benchmarks/{set}.{area}.nc",
+        "resources/benchmarks/{benchmark}.nc",
     log:
-        "logs/stage_benchmark/{set}.{area}.log",
+        "logs/stage_benchmark/{benchmark}.log",
     conda:
         "../../envs/memscore.yaml"
     params:
-        seed=config["seed"],
+        source=lambda wildcards: STUDY.brain_source(study.stimulus_set_of(wildcards.benchmark)),
     message:
-        "Benchmark {wildcards.set}.{wildcards.area}: responses, ceiling and splits"
+        "Benchmark {wildcards.benchmark}: responses, ceiling and splits"
     script:
         "../scripts/stage_benchmark.py"
 

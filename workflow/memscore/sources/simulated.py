@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from PIL import Image
 
 from memscore import activations, brain, models, stimuli
@@ -105,13 +106,14 @@ def stage_dataset(table_path: Path, dataset: Mapping, seed: int) -> None:
     stimuli.write_table(table_path, pd.concat([table, splits], axis=1))
 
 
-def stage_stimuli(table_path: Path, seed: int) -> None:
+def stage_stimuli(table_path: Path, benchmark: str, seed: int) -> None:
     """The brain part: the tiles that the simulated populations saw."""
     stimuli.write_table(table_path, write_tiles("brain", table_path.parent, seed))
 
 
-def stage_benchmark(area: str, table_path: Path, path: Path, seed: int) -> None:
+def load_benchmark(benchmark: str, table_path: Path, seed: int) -> xr.Dataset:
     """Repeated noisy trials of one population: 60 sites, each a sparse random read-out of a stage."""
+    area = brain.region(benchmark)
     table = stimuli.read_table(table_path)
     features = network_activations(table, table_path.parent, STAGES[area])
     rng = np.random.default_rng([seed, zlib.crc32(area.encode())])
@@ -122,7 +124,7 @@ def stage_benchmark(area: str, table_path: Path, path: Path, seed: int) -> None:
         signal[:, site] = features[:, read] @ rng.standard_normal(n_read)
     signal = (signal - signal.mean(0)) / signal.std(0)
     trials = signal[..., None] + TRIAL_NOISE_SD * rng.standard_normal((*signal.shape, N_TRIALS))
-    dataset = brain.make_benchmark(
+    return brain.make_benchmark(
         trials,
         stimulus_ids=list(table.stimulus_id),
         strata=list(table.object_name),
@@ -131,4 +133,3 @@ def stage_benchmark(area: str, table_path: Path, path: Path, seed: int) -> None:
         source=f"simulated: read-outs of {NETWORK} {STAGES[area]}",
         stimulus_set="simulated",
     )
-    brain.write_benchmark(path, dataset)

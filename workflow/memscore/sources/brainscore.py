@@ -1,0 +1,184 @@
+"""Brain-Score's own PLS benchmarks, staged from brainscore-vision into files that need it no more.
+
+Written for brainscore-vision 2.4. Its registry gives the benchmark; the benchmark gives its assembly (averaged over
+repetitions), stimulus set, cross-validation and ceiling. Downloads are cached where Brain-Score caches them
+(`BRAINIO_HOME`, `BRAINSCORE_HOME`).
+"""
+
+import difflib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from memscore import brain, stimuli
+from memscore.errors import InputError
+from memscore.files import replacing
+
+# Of the screen that networks look at: what most of Brain-Score's models say of themselves.
+VISUAL_DEGREES = 8
+
+
+def stage_stimuli(table_path: Path, benchmark: str) -> None:
+    """Copy a benchmark's stimuli, placed on an 8-degree screen, beside their table."""
+    from brainscore_vision.benchmark_helpers.screen import place_on_screen
+
+    with brainscore(benchmark):
+        loaded = load(benchmark)
+        shown = place_on_screen(
+            loaded._assembly.stimulus_set,
+            target_visual_degrees=VISUAL_DEGREES,
+            source_visual_degrees=loaded._visual_degrees,
+        )
+    rows = []
+    for number, stimulus in enumerate(shown["stimulus_id"], start=1):
+        source = Path(shown.get_stimulus(stimulus))
+        path = Path("images", f"{number:05d}{source.suffix.lower()}")
+        with replacing(table_path.parent / path) as temporary:
+            shutil.copyfile(source, temporary)
+        rows.append({"stimulus_id": str(stimulus), "path": str(path)})
+    stimuli.write_table(table_path, pd.DataFrame(rows))
+
+
+def load_benchmark(benchmark: str, table_path: Path) -> xr.Dataset:
+    """Responses, cross-validation and ceiling of a benchmark, as Brain-Score has them.
+
+    Raises InputError for benchmarks that score something other than cross-validated PLS predictions.
+    """
+    with brainscore(benchmark):
+        loaded = load(benchmark)
+        assembly = loaded._assembly.transpose("presentation", "neuroid")
+        metric = loaded._similarity_metric
+        _, splits = metric.cross_validation._split.build_splits(assembly)
+        stratum = metric.cross_validation._stratification_coord
+        ceiling = loaded.ceiling
+    train = np.zeros((len(splits), assembly.sizes["presentation"]), dtype=bool)
+    test = np.zeros_like(train)
+    for k, (train_rows, test_rows) in enumerate(splits):
+        train[k, train_rows], test[k, test_rows] = True, True
+    neuroids = assembly["neuroid_id"].values
+    n = assembly.sizes["presentation"]
+    return brain.benchmark_dataset(
+        assembly.values.astype(np.float64),
+        {"": train},
+        {"": test},
+        ceiling_per_neuroid(ceiling, neuroids),
+        stimulus_ids=[str(stimulus) for stimulus in assembly["stimulus_id"].values],
+        strata=[str(value) for value in assembly[stratum].values] if stratum else [""] * n,
+        neuroid_ids=[str(neuroid) for neuroid in neuroids],
+        neuroid_sessions=[""] * len(neuroids),
+        region=str(loaded.region),
+        ceiling=float(ceiling),
+        source=f"brainscore-vision {version()} {benchmark} (benchmark version {loaded.version})",
+        stimulus_set=str(assembly.stimulus_set.identifier),
+        visual_degrees=str(loaded._visual_degrees),
+    )
+
+
+def load(identifier: str):
+    """The benchmark with this identifier.
+
+    Raises InputError where Brain-Score does not know it, or where it is no cross-validated PLS benchmark.
+    """
+    import brainscore_vision
+    from brainscore_vision.benchmark_helpers.neural_common import NeuralBenchmark
+    from brainscore_vision.metrics.regression_correlation.metric import CrossRegressedCorrelation
+    from sklearn.cross_decomposition import PLSRegression
+
+    registered = brainscore_vision.benchmark_registry.get(identifier)
+    if registered is None and identifier not in known_benchmarks():
+        near = difflib.get_close_matches(identifier, known_benchmarks(), 4, 0.5)
+        raise InputError(
+            f"config: brain: benchmarks: brainscore-vision {version()} has no benchmark {identifier!r}"
+            + (f"; similar names: {', '.join(near)}" if near else "")
+        )
+    benchmark = registered() if registered else brainscore_vision.load_benchmark(identifier)
+    metric = getattr(benchmark, "_similarity_metric", None)
+    regression = getattr(getattr(metric, "regression", None), "_regression", None)
+    if (
+        type(benchmark) is not NeuralBenchmark
+        or type(metric) is not CrossRegressedCorrelation
+        or not isinstance(regression, PLSRegression)
+        or (regression.n_components, regression.scale) != (brain.N_COMPONENTS, False)
+    ):
+        raise InputError(
+            f"config: brain: benchmarks: {identifier} is not a cross-validated PLS benchmark; memscore scores those "
+            "whose name ends in -pls and that regress one recorded population at one time"
+        )
+    return benchmark
+
+
+@contextmanager
+def brainscore(identifier: str) -> Iterator[None]:
+    """Run Brain-Score's code with no surprises; what goes wrong in it becomes an InputError that says what to do."""
+    # Without these it runs pip for a benchmark's plugins, and takes a ceiling of an earlier version from its cache.
+    os.environ.setdefault("BS_INSTALL_DEPENDENCIES", "no")
+    os.environ["RESULTCACHING_DISABLE"] = "1"
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{identifier}: {explain(error, identifier)}") from error
+
+
+def explain(error: Exception, identifier: str) -> str:
+    """What went wrong when Brain-Score loaded a benchmark, and what to do."""
+    from brainscore_core.supported_data_standards.brainio.fetch import get_local_data_path
+
+    text = " ".join(str(error).split())
+    if mismatch := re.search(r"SHA1 mismatch. Expected: (\w+), Actual: (\w+)", text):
+        broken = Path(get_local_data_path(), mismatch[1])
+        return f"a download is broken (SHA-1 {mismatch[2]}, expected {mismatch[1]}); remove {broken} and run again"
+    if re.search(
+        "EndpointConnection|Could not connect|ConnectTimeout|ConnectionClosed|ProxyConnection|timed out", text
+    ):
+        return (
+            "its data cannot be downloaded, the server does not answer; run staging where there is internet, such as "
+            f"a login node, or copy Brain-Score's cache from another machine to {get_local_data_path()}"
+        )
+    if re.search(r"\(40[134]\)|Forbidden|AccessDenied|NoSuchKey|NoCredentials|Unable to locate credentials", text):
+        public = public_variant(identifier)
+        if public:
+            return f"its data are private and need Brain-Score's credentials; its public variant is {public}"
+        return f"its data are not there, or need Brain-Score's credentials ({text[:300]})"
+    return f"brainscore-vision {version()} cannot load it: {type(error).__name__}: {text[:300]}"
+
+
+def public_variant(identifier: str) -> str | None:
+    """`MajajHong2015public.IT-pls` of `MajajHong2015.IT-pls`."""
+    data_set, _, rest = identifier.partition(".")
+    public = f"{data_set}public.{rest}"
+    return public if public in known_benchmarks() else None
+
+
+def known_benchmarks() -> list[str]:
+    """Identifiers of all benchmarks that the installed brainscore-vision registers, and of those added to it here."""
+    import brainscore_vision
+
+    plugins = Path(brainscore_vision.__file__).parent / "benchmarks"
+    pattern = re.compile(r"""benchmark_registry\[["']([^"']+)["']\]""")
+    found = {name for file in plugins.glob("*/__init__.py") for name in pattern.findall(file.read_text("utf-8"))}
+    return sorted(found | set(brainscore_vision.benchmark_registry))
+
+
+def ceiling_per_neuroid(ceiling, neuroids: np.ndarray) -> np.ndarray:
+    """Array (n_half_splits, n_neuroids) behind a ceiling, NaN where it does not say."""
+    raw = ceiling.attrs.get("raw")
+    if raw is None or set(raw.dims) != {"split", "neuroid"}:
+        return np.full((brain.N_SPLITS, len(neuroids)), np.nan)
+    raw = raw.transpose("split", "neuroid")
+    column = {neuroid: i for i, neuroid in enumerate(raw["neuroid_id"].values)}
+    return raw.values[:, [column[neuroid] for neuroid in neuroids]]
+
+
+def version() -> str:
+    from importlib.metadata import version
+
+    return version("brainscore-vision")
