@@ -15,6 +15,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/stimuli.smk"
 include: "workflow/rules/layers.smk"
 include: "workflow/rules/analysis.smk"
+include: "workflow/rules/audit.smk"
 
 
 # Built by the analysis itself, since its front page states the answer.

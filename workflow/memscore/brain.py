@@ -262,8 +262,14 @@ def similarity(activations: np.ndarray, benchmark: xr.Dataset, normalise: str = 
     if note:
         return Similarity(np.nan, ceiling, np.nan, np.nan, note)
     raw, error = median_then_mean(pearson_per_split(activations, benchmark))
-    score = {"explained_variance": raw**2, "ratio": raw}[normalise] / ceiling
-    return Similarity(raw, ceiling, score, error, "" if np.isfinite(raw) else "constant prediction")
+    return Similarity(
+        raw, ceiling, relative(raw, ceiling, normalise), error, "" if np.isfinite(raw) else "constant prediction"
+    )
+
+
+def relative(raw: float, ceiling: float, normalise: str) -> float:
+    """`explained_variance`: r² / ceiling; `ratio`: r / ceiling."""
+    return {"explained_variance": raw**2, "ratio": raw}[normalise] / ceiling
 
 
 def pearson_per_split(activations: np.ndarray, benchmark: xr.Dataset) -> np.ndarray:

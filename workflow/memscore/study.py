@@ -89,6 +89,22 @@ class Study:
         """The stimulus sets of the benchmarks: those with one prefix share their stimuli."""
         return list(dict.fromkeys(map(stimulus_set_of, self.benchmarks())))
 
+    def label(self, model: str, layer: str) -> str:
+        """Label of the job that a layer belongs to."""
+        batches = self.batches(model)
+        return next(label for label in batches if any(layer == each["name"] for each in batches[label]))
+
+    def audits(self) -> list[tuple[str, str, str]]:
+        """(model, layer, benchmark) of what `snakemake audit` scores twice.
+
+        By default the middle and the last of the first network's layers, on every benchmark.
+        """
+        if self.config["audit"]:
+            return [(each["model"], each["layer"], each["benchmark"]) for each in self.config["audit"]]
+        model = next(iter(self.models.values()))
+        layers = dict.fromkeys(model.layers[i]["name"] for i in (len(model.layers) // 2, -1))
+        return [(model.name, layer, benchmark) for benchmark in self.benchmarks() for layer in layers]
+
     def brain_source(self, stimulus_set: str) -> dict:
         """What the config says about where a stimulus set and its recordings come from."""
         if stimulus_set == "simulated":
@@ -134,7 +150,20 @@ def load(config: Mapping, catalogue: Path = CATALOGUE) -> Study:
     for plugin in config["model_plugins"]:
         if not Path(plugin).is_file():
             raise InputError(f"config: model_plugins: no file {plugin}; give a path as seen from the repository root")
-    return Study(config, {row["model"]: _model(row, config, table, catalogue) for row in rows})
+    study = Study(config, {row["model"]: _model(row, config, table, catalogue) for row in rows})
+    check_audits(study)
+    return study
+
+
+def check_audits(study: Study) -> None:
+    """Raise InputError for the first audit of something that the study does not score."""
+    for model, layer, benchmark in study.audits():
+        known = {"model": list(study.models), "benchmark": study.benchmarks()}
+        known["layer"] = [each["name"] for each in study.models[model].layers] if model in study.models else []
+        for key, value in {"model": model, "layer": layer, "benchmark": benchmark}.items():
+            if value not in known[key]:
+                some = ", ".join(known[key][:8]) + (", …" if len(known[key]) > 8 else "")
+                raise InputError(f"config: audit: {key} {value!r} is not in this study; it has {some or 'none'}")
 
 
 def check_config(config: Mapping) -> None:

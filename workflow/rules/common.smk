@@ -20,4 +20,5 @@ wildcard_constraints:
     set="[^/]+",
     model="[^/]+",
     layers="[^/]+",
+    layer="[^/]+",
     benchmark="[^/]+",

@@ -44,9 +44,7 @@ rule stage_stimuli:
 
 rule stage_benchmark:
     input:
-        stimuli=lambda wildcards: expand(
-            rules.stage_stimuli.output, set=study.stimulus_set_of(wildcards.benchmark)
-        ),
+        stimuli=lambda wildcards: expand(rules.stage_stimuli.output, set=study.stimulus_set_of(wildcards.benchmark)),
     output:
         "resources/benchmarks/{benchmark}.nc",
     log:

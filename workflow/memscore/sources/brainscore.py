@@ -9,7 +9,7 @@ import difflib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -78,6 +78,59 @@ def load_benchmark(benchmark: str, table_path: Path) -> xr.Dataset:
         source=f"brainscore-vision {version()} {benchmark} (benchmark version {loaded.version})",
         stimulus_set=str(assembly.stimulus_set.identifier),
         visual_degrees=str(loaded._visual_degrees),
+    )
+
+
+def neural_benchmarks(benchmark: str, table_path: Path) -> list:
+    """The `NeuralBenchmark` that brainscore-vision itself has under this name."""
+    with brainscore(benchmark):
+        return [load(benchmark)]
+
+
+def neural_benchmark(
+    identifier: str,
+    trials: np.ndarray,
+    stimulus_ids: Sequence[str],
+    strata: Sequence[str] | None,
+    neuroid_ids: Sequence[str],
+    region: str,
+):
+    """A `NeuralBenchmark` made of Brain-Score's own classes, of recordings in the shapes of `brain.make_benchmark`.
+
+    Brain-Score sorts stimuli by stratum and identifier and draws its splits over that order: give them in it.
+    """
+    from brainscore_core import Score
+    from brainscore_core.supported_data_standards.brainio.assemblies import NeuronRecordingAssembly
+    from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
+    from brainscore_vision import load_ceiling, load_metric
+    from brainscore_vision.benchmark_helpers.neural_common import NeuralBenchmark, average_repetition
+
+    stimulus, repetition = np.divmod(np.arange(trials.shape[0] * trials.shape[2]), trials.shape[2])
+    table = {"object_name": np.array(strata)} if strata is not None else {}
+    table |= {"stimulus_id": np.array(stimulus_ids)}
+    assembly = NeuronRecordingAssembly(
+        trials.transpose(0, 2, 1).reshape(-1, trials.shape[1], 1),
+        dims=["presentation", "neuroid", "time_bin"],
+        coords={name: ("presentation", values[stimulus]) for name, values in table.items()}
+        | {"repetition": ("presentation", repetition), "presentation_number": ("presentation", stimulus)}
+        | {"neuroid_id": ("neuroid", list(neuroid_ids)), "region": ("neuroid", [region] * trials.shape[1])}
+        | {"time_bin_start": ("time_bin", [0]), "time_bin_end": ("time_bin", [100])},
+    ).squeeze("time_bin")
+    averaged = average_repetition(assembly)
+    averaged.attrs["stimulus_set"] = StimulusSet(table)
+    averaged.attrs["stimulus_set"].identifier = identifier
+    repeated = trials.shape[2] > 1
+    return NeuralBenchmark(
+        identifier=identifier,
+        version=1,
+        assembly=averaged,
+        similarity_metric=load_metric(
+            "pls", crossvalidation_kwargs={"stratification_coord": None if strata is None else "object_name"}
+        ),
+        visual_degrees=VISUAL_DEGREES,
+        number_of_trials=trials.shape[2],
+        ceiling_func=lambda: load_ceiling("internal_consistency")(assembly) if repeated else Score(np.nan),
+        parent=region,
     )
 
 

