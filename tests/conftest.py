@@ -68,6 +68,21 @@ def repository():
 
 
 @pytest.fixture(scope="session")
+def real_data():
+    """Folder of real recordings for tests: MEMSCORE_REAL_DATA, or `shared/real` beside the repository.
+
+    Where the variable is set, as in `.ci/run`, the data must be there.
+    """
+    named = os.environ.get("MEMSCORE_REAL_DATA")
+    folder = Path(named or ROOT.parent / "shared/real")
+    if not folder.is_dir():
+        if named:
+            pytest.fail(f"MEMSCORE_REAL_DATA: no folder {folder}")
+        pytest.skip(f"no real recordings in {folder}; MEMSCORE_REAL_DATA names their folder")
+    return folder.resolve()
+
+
+@pytest.fixture(scope="session")
 def make_study_folder():
     """make(folder): the workflow in a folder of its own, so that no run touches the repository's results."""
 
