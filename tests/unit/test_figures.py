@@ -41,6 +41,7 @@ def make_layers(n_trained=2, n_untrained=1, n_layers=6, benchmarks=BENCHMARKS):
         name = f"net{i}" if trained else f"net{i - n_trained}-untrained"
         depth = np.linspace(0, 1, n_layers)
         table = pd.DataFrame({"model": name, "depth": depth, "trained": trained})
+        table["layer"] = [f"blocks.{k}.conv" for k in range(n_layers)]
         table["memorability"] = 0.5 * depth + rng.normal(0, 0.05, n_layers)
         for k in (1, 2, 3):
             table[f"memorability_split_{k}"] = table["memorability"] + rng.normal(0, 0.02, n_layers)
@@ -138,7 +139,8 @@ def without(column, rows=slice(None)):
 THIN = {
     "no memorability for one model": without("memorability", slice(0, 5)),
     "no memorability at all": without("memorability"),
-    "no score for one benchmark": without("simulated.V1.score"),
+    "no score for one benchmark": without(["simulated.V1.raw", "simulated.V1.score"]),
+    "no ceiling for one benchmark": without(["simulated.V1.ceiling", "simulated.V1.score"]),
     "no split columns": make_layers().drop(columns=[f"memorability_split_{k}" for k in (1, 2, 3)]),
     "one split": make_layers().drop(columns=[f"memorability_split_{k}" for k in (2, 3)]),
     "one model": make_layers(1, 0),
@@ -172,7 +174,7 @@ def test_any_number_of_benchmarks(draw, n, tmp_path):
 @each_figure
 @pytest.mark.filterwarnings("error")
 def test_says_that_nothing_is_scored(draw, tmp_path, monkeypatch):
-    layers = without(["memorability", *(f"{b}.score" for b in BENCHMARKS)])
+    layers = without(["memorability", *(f"{b}.{value}" for b in BENCHMARKS for value in ("raw", "score"))])
     found = texts(monkeypatch)
     draw(layers, make_correlations(layers, spearman=np.nan), tmp_path / "figure.png")
     assert "no scored layer" in found
@@ -229,15 +231,6 @@ def test_names_the_missing_column(draw, column, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("power", [1, 2])
-def test_score_error_is_that_of_the_score(power):
-    rng = np.random.default_rng(1)
-    raw, ceiling = rng.uniform(0.2, 0.7, 5), 0.8
-    samples = raw + rng.normal(0, 0.001, (20_000, 5))
-    layers = pd.DataFrame({"x.raw": raw, "x.ceiling": ceiling, "x.score": raw**power / ceiling, "x.error": 0.001})
-    np.testing.assert_allclose(figures.score_error(layers, "x"), (samples**power / ceiling).std(0), rtol=0.03)
-
-
 def test_memorability_error_is_the_standard_error_over_splits():
     layers = pd.DataFrame({"memorability_split_1": [0.1, 0.2], "memorability_split_2": [0.3, np.nan]})
     np.testing.assert_allclose(figures.memorability_error(layers), [0.1, np.nan])
@@ -257,6 +250,109 @@ def test_models_are_summarised_by_median_and_quartiles():
     assert summary["value"].tolist() == [2, 20]
     assert summary["low"].tolist() == [1, 10]
     assert summary["high"].tolist() == [3, 30]
+
+
+ODD_NAMES = ["MajajHong2015public.V4-pls", "FreemanZiemba2013public.V1-pls", "cowley2023.V4", "Cadena2017-pls"]
+
+
+@each_figure
+@pytest.mark.filterwarnings("error")
+def test_benchmarks_are_called_by_their_region_and_their_data(draw, tmp_path, monkeypatch):
+    layers = make_layers(benchmarks=ODD_NAMES)
+    found = texts(monkeypatch)
+    draw(layers, make_correlations(layers, ODD_NAMES), tmp_path / "figure.png", ODD_NAMES)
+    for region, times in {"V4": 2, "V1": 1, "Cadena2017-pls": 1}.items():
+        assert found.count(region) == times
+    lines = [line for text in found for line in text.split("\n")]
+    for data_set in ("MajajHong2015public", "FreemanZiemba2013public", "cowley2023"):
+        assert lines.count(data_set) == 1
+    assert lines.count("Cadena2017-pls") == 1, "a name without a region is not said twice"
+
+
+def depth_axes(layers, benchmarks, tmp_path, monkeypatch):
+    """The panels of the figure along depth, as drawn."""
+    drawn = []
+    savefig = figures.Figure.savefig
+
+    def keep(figure, *args, **kwargs):
+        drawn.append(figure)
+        return savefig(figure, *args, **kwargs)
+
+    monkeypatch.setattr(figures.Figure, "savefig", keep)
+    figures.along_depth(layers, benchmarks, tmp_path / "figure.png", "")
+    assert_image(tmp_path / "figure.png")
+    return drawn[0].axes
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_the_brain_alone_has_its_panels_and_the_names_of_models(n, tmp_path, monkeypatch):
+    benchmarks = [*BENCHMARKS, "cowley2023.V4"][-n:]
+    layers = make_layers(benchmarks=benchmarks)
+    layers = layers.drop(columns=layers.filter(regex="^memorability").columns)
+    found = texts(monkeypatch)
+    axes = depth_axes(layers, benchmarks, tmp_path, monkeypatch)
+    assert [ax.get_ylabel() for ax in axes] == ["Similarity (Pearson r)"] * n
+    assert all(found.count(name) == 1 for name in ("net0", "net1", "net0-untrained"))
+
+
+@pytest.mark.filterwarnings("error")
+def test_memorability_alone_is_one_panel(tmp_path, monkeypatch):
+    layers = make_layers(benchmarks=[])
+    assert [ax.get_ylabel() for ax in depth_axes(layers, [], tmp_path, monkeypatch)] == [figures.RHO]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("n_layers", [5, 41, 200])
+def test_every_layer_is_a_point_at_its_raw_r(n_layers, tmp_path, monkeypatch):
+    layers = make_layers(1, 1, n_layers, ["cowley2023.V4"])
+    *_, ax = depth_axes(layers, ["cowley2023.V4"], tmp_path, monkeypatch)
+    points = [line for line in ax.lines if line.get_linestyle() == "None" and len(line.get_xdata()) == n_layers]
+    control, trained = (np.array(line.get_xydata()) for line in points)
+    for drawn, wanted in ((control, ~layers["trained"]), (trained, layers["trained"])):
+        np.testing.assert_array_equal(drawn, layers.loc[wanted, ["depth", "cowley2023.V4.raw"]])
+    assert points[0].get_markerfacecolor() == "white"
+    assert to_hex(points[1].get_markerfacecolor()).upper() == figures.REGION_COLOURS["V4"]
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_the_best_trained_layer_is_ringed_and_named(alone, tmp_path, monkeypatch):
+    benchmarks = ["cowley2023.V4"] if alone else BENCHMARKS
+    layers = make_layers(1, 1, 200, benchmarks)
+    layers.loc[[120, 320], f"{benchmarks[0]}.raw"] = [0.9, 0.95]  # The control is no candidate.
+    layers.loc[120, "layer"] = "the.best"
+    if alone:
+        layers = layers.drop(columns=layers.filter(regex="^memorability").columns)
+    found = texts(monkeypatch)
+    ax = depth_axes(layers, benchmarks, tmp_path, monkeypatch)[0 if alone else 1]
+    rings = [line for line in ax.lines if line.get_markerfacecolor() == "none"]
+    assert [tuple(line.get_xydata()[0]) for line in rings] == [(layers["depth"][120], 0.9)]
+    assert any("best: the.best, 0.90" in text for text in found)
+    assert found.count("the.best") == alone
+
+
+def test_a_ceiling_is_a_line_with_its_name_inside_the_panel(tmp_path, monkeypatch):
+    layers = make_layers(benchmarks=["cowley2023.V4"]).assign(**{"cowley2023.V4.ceiling": 0.75})
+    found = texts(monkeypatch)
+    *_, ax = depth_axes(layers, ["cowley2023.V4"], tmp_path, monkeypatch)
+    assert "ceiling 0.75" in found
+    assert [line.get_ydata()[0] for line in ax.lines if len(set(line.get_ydata())) == 1 < len(line.get_ydata())] == [
+        0.75
+    ]
+    assert ax.get_ylim()[0] <= 0 < 0.75 < ax.get_ylim()[1]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("draw", [DRAW["scatter"], DRAW["depth"]], ids=["scatter", "depth"])
+def test_without_a_ceiling_raw_r_is_drawn_and_it_is_said(draw, tmp_path, monkeypatch):
+    benchmarks = ["simulated.V1", "cowley2023.V4"]
+    layers = make_layers(benchmarks=benchmarks)
+    layers[["cowley2023.V4.ceiling", "cowley2023.V4.score"]] = np.nan
+    found = texts(monkeypatch)
+    draw(layers, make_correlations(layers, benchmarks), tmp_path / "figure.png", benchmarks)
+    assert sum("cowley2023, no ceiling known" in text for text in found) == 1
+    assert "no scored layer" not in found
+    assert [text for text in found if "Pearson r" in text]
 
 
 def test_long_names_that_shorten_alike_are_both_drawn(tmp_path, monkeypatch):

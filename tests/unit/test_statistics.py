@@ -28,7 +28,9 @@ def layers_table(n_models=8, n_layers=30, between=0.0, seed=0, **columns):
         "layer": [f"layer{i}" for i in range(len(model))],
         "trained": True,
         "memorability": level + rng.standard_normal(len(model)),
+        "a.V1.ceiling": 0.8,
         "a.V1.score": rng.standard_normal(len(model)),
+        "a.IT.ceiling": 0.8,
         "a.IT.score": level + rng.standard_normal(len(model)),
     }
     return pd.DataFrame(table | columns)
@@ -228,6 +230,103 @@ def test_constant_scores():
         warnings.simplefilter("error")
         row = row_of(layers_table(2, 10).assign(memorability=0.1))
     assert row[["spearman", "pearson", "pearson_low", "spearman_high"]].isna().all()
+
+
+def test_without_a_ceiling_raw_r_is_related():
+    table = layers_table(4)
+    expected = row_of(table)
+    unknown = table.rename(columns={"a.IT.score": "a.IT.raw"}).assign(**{"a.IT.ceiling": np.nan, "a.IT.score": np.nan})
+    pd.testing.assert_series_equal(row_of(unknown), expected)
+
+
+def three_areas(n_models=5, n_layers=12, seed=2):
+    """Models of unequal size whose memorability goes with IT, less with V4 and not with V1."""
+    table = layers_table(n_models, n_layers, between=1.0, seed=seed)
+    rng = np.random.default_rng(seed)
+    noise = rng.standard_normal((2, len(table)))
+    table["a.IT.score"] = table["memorability"] + 0.5 * noise[0]
+    table = table.assign(**{"a.V4.ceiling": 0.8, "a.V4.score": table["memorability"] + 1.5 * noise[1]})
+    return table[(table["model"] != "net1") | (table.index % 3 > 0)].reset_index(drop=True)
+
+
+def differences_of(table, benchmarks=("a.V1", "a.V4", "a.IT"), seed=7):
+    return statistics.differences(table, statistics.relate(table, list(benchmarks), seed), seed)
+
+
+def samples_by_hand(table, n, seed, columns):
+    """Spearman of memorability with each column in `n` samples of models, then of layers: all on the same rows."""
+    rng = np.random.default_rng(seed)
+    parts = [np.flatnonzero(table["model"] == model) for model in table["model"].unique()]
+    values = table[["memorability", *columns]].to_numpy()
+    samples = np.empty((n, len(columns)))
+    for i in range(n):
+        drawn = [parts[j] for j in rng.integers(0, len(parts), len(parts))]
+        sample = values[np.concatenate([rng.choice(part, len(part)) for part in drawn])]
+        samples[i] = [spearmanr(sample[:, 0], scores).statistic for scores in sample[:, 1:].T]
+    return samples
+
+
+@pytest.mark.parametrize("same_draws", [True, False])
+def test_difference_equals_a_paired_bootstrap_by_hand(same_draws):
+    table = three_areas()
+    seed = 7 if same_draws else 123
+    it, v4, v1 = samples_by_hand(table, 300 if same_draws else 1500, seed, ["a.IT.score", "a.V4.score", "a.V1.score"]).T
+    found = differences_of(table, seed=7)
+    assert list(found["best"]) == ["a.IT", "a.IT"]
+    assert list(found["other"]) == ["a.V4", "a.V1"]
+    for row, samples in zip(found.itertuples(), (it - v4, it - v1), strict=True):
+        both = [spearmanr(table["memorability"], table[f"{b}.score"]).statistic for b in (row.best, row.other)]
+        assert row.difference == pytest.approx(both[0] - both[1], abs=1e-12)
+        low, high = np.quantile(samples, [0.025, 0.975])
+        tolerance = 1e-12 if same_draws else 0.15 * (high - low)
+        assert row.difference_low == pytest.approx(low, abs=tolerance)
+        assert row.difference_high == pytest.approx(high, abs=tolerance)
+        assert (row.n_models, row.n_layers) == (5, len(table))
+
+
+def test_difference_is_paired():
+    """Two areas that are nearly one: their own intervals are wide and overlap, that of their difference is narrow."""
+    table = layers_table(4, between=1.0)
+    table["a.V1.score"] = table["a.IT.score"] + 0.02 * np.random.default_rng(0).standard_normal(len(table))
+    (row,) = differences_of(table, ["a.V1", "a.IT"]).itertuples()
+    assert row.difference_high - row.difference_low < 0.1 * width(row_of(table), "spearman")
+    assert row.difference_low <= row.difference <= row.difference_high
+
+
+def test_difference_is_over_layers_scored_on_both():
+    table = three_areas()
+    table.loc[:9, "a.V4.score"] = np.nan
+    table.loc[5:14, "a.IT.score"] = np.nan
+    found = differences_of(table).set_index("other")
+    pair = table.dropna(subset=["a.V4.score", "a.IT.score"]).reset_index(drop=True)
+    assert found.loc["a.V4", "n_layers"] == len(pair) == len(table) - 15
+    alone = differences_of(pair, ["a.V4", "a.IT"]).set_index("other")
+    pd.testing.assert_series_equal(found.loc["a.V4"], alone.loc["a.V4"])
+
+
+def test_difference_leaves_untrained_networks_out_and_the_seed_decides():
+    table = three_areas()
+    control = table.assign(trained=False, model="untrained-" + table["model"], memorability=-table["memorability"])
+    both = pd.concat([control, table], ignore_index=True)
+    pd.testing.assert_frame_equal(differences_of(both), differences_of(table))
+    assert (differences_of(table, seed=8)["difference_low"] != differences_of(table)["difference_low"]).all()
+
+
+@pytest.mark.parametrize("benchmarks", [["a.IT"], ["a.IT", "a.V1"]])
+def test_no_difference_without_two_defined_correlations(benchmarks):
+    table = layers_table(2, 10).assign(**{"a.V1.score": 0.1})
+    found = differences_of(table, benchmarks)
+    assert found.empty
+    assert list(found) == list(statistics.DIFFERENCE_COLUMNS)
+
+
+def test_difference_of_areas_without_common_layers_is_undefined():
+    table = three_areas()
+    table.loc[:29, "a.V4.score"] = np.nan
+    table.loc[30:, "a.IT.score"] = np.nan
+    (row,) = differences_of(table, ["a.V4", "a.IT"]).itertuples()
+    assert row.n_layers == 0
+    assert np.isnan([row.difference, row.difference_low, row.difference_high]).all()
 
 
 def test_perfect_relation():

@@ -99,6 +99,11 @@ def test_each_half_of_a_study_can_be_left_out(config, catalogue, path):
     assert bool(loaded.benchmarks()) == (path != "brain")
 
 
+def test_a_study_of_neither_half_is_refused(config, catalogue):
+    message = refusal(changed(changed(config, "brain", None), "memorability", None), catalogue)
+    assert message == "config: memorability and brain are both null; a study needs one of them"
+
+
 @pytest.mark.parametrize(
     ("table", "words"),
     [

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ AFTER_THE_LAST_JOB = {
     "results/brain.csv",
     "results/layers.csv",
     "results/correlations.csv",
+    "results/differences.csv",
     "results/figures/relation.svg",
     "results/figures/memorability_against_brain.svg",
     "results/figures/along_depth.svg",
@@ -118,8 +120,9 @@ def test_job_counts_of_a_clean_folder(tiny_study, job_counts):
         "collect_memorability": 1,
         "collect_brain": 1,
         "layers": 1,
+        "depth_profile": 1,
         "correlations": 1,
-        "figures": 1,
+        "relation_figures": 1,
         "summary": 1,
         "all": 1,
     }
@@ -219,16 +222,29 @@ def test_brain_scores_need_no_memorability(tiny_study, planned):
 
 
 @pytest.mark.parametrize(
-    ("half", "scores"), [("brain", ["memorability"]), ("memorability", ["simulated.V1.score", "simulated.IT.score"])]
+    ("half", "scores", "answer"),
+    [
+        ("brain", ["memorability"], "tiny reaches at most ρ = "),
+        ("memorability", ["simulated.V1.score", "simulated.IT.score"], "tiny reaches at most r = "),
+    ],
 )
-def test_half_a_study_comes_to_its_end(finished_study, run_snakemake, half, scores):
+def test_half_a_study_comes_to_its_end(finished_study, run_snakemake, half, scores, answer):
+    """Its figure, its answer and its report, and nothing of what relates the two halves."""
     (finished_study / "mine.yaml").write_text(yaml.safe_dump({half: None}))
+    shutil.rmtree(finished_study / "results/figures")
     code, output = run_snakemake(finished_study, "--cores", "2", "--quiet", "rules", "--configfile", "mine.yaml")
     assert code == 0, output
     table = pd.read_csv(finished_study / "results/layers.csv")
     assert table[scores].notna().all(axis=None)
     assert [column for column in table if column.startswith("simulated" if half == "brain" else "memorability")] == []
-    assert (finished_study / "results/summary.rst").stat().st_size > 0
+    assert os.listdir(finished_study / "results/figures") == ["along_depth.svg"]
+    assert answer in (finished_study / "results/summary.rst").read_text(encoding="utf-8")
+    code, output = run_snakemake(finished_study, "--configfile", "mine.yaml", "--report", "report.html")
+    assert code == 0, output
+    page = (finished_study / "report.html").read_text(encoding="utf-8")
+    assert "along_depth.svg" in page
+    assert "correlations.csv" not in page
+    assert "Untrained, tiny reaches at most" in page
 
 
 def test_slurm_profile_asks_for_a_gpu_where_networks_run(tiny_study, run_snakemake):

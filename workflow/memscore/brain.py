@@ -45,8 +45,8 @@ class Similarity:
 
 
 def region(benchmark: str) -> str:
-    """`V4` of `MajajHong2015public.V4-pls`: the part of a benchmark's name that names the visual area."""
-    return benchmark.partition(".")[2].partition("-")[0]
+    """`V4` of `MajajHong2015public.V4-pls`: the visual area a benchmark names; the whole name where it names none."""
+    return benchmark.partition(".")[2].partition("-")[0] or benchmark
 
 
 def make_benchmark(

@@ -19,6 +19,8 @@ from matplotlib.lines import Line2D
 from memscore.brain import region
 from memscore.errors import InputError
 from memscore.files import replacing
+from memscore.statistics import ALL_TRAINED
+from memscore.tables import ceiling, similarity_column
 
 # From early (cool) to late (warm); at least 22 ΔE2000 apart in normal, protan, deutan and tritan vision.
 REGION_COLOURS = {"V1": "#332288", "V2": "#2A9DB5", "V4": "#CF8A00", "IT": "#B2182B"}
@@ -27,8 +29,8 @@ INK, GREY = "#222222", "#808080"
 MARKERS = "os^DvPX*"
 MAX_LINES = len(MARKERS)  # More models than this are summarised, not told apart.
 DEPTH_BINS = 20
+MAX_POINTS = 2 * DEPTH_BINS  # A line through more layers than this is a tangle: it is drawn through their means.
 RHO = "Memorability (Spearman ρ)"
-ALL_TRAINED = "all trained"
 CORRELATION_COLUMNS = ("benchmark", "scope", "n_layers", "spearman", "spearman_low", "spearman_high")
 STYLE = {
     "font.size": 7,
@@ -51,7 +53,8 @@ def memorability_against_brain(
     layers: pd.DataFrame, benchmarks: Sequence[str], correlations: pd.DataFrame, path: str | Path, banner: str
 ) -> None:
     """One panel a benchmark: every layer's memorability ρ over its brain similarity, and their correlation."""
-    _require(layers, "layers", ["model", "trained", "memorability", *(f"{b}.score" for b in benchmarks)])
+    per_benchmark = [f"{b}.{value}" for b in benchmarks for value in ("raw", "ceiling", "score")]
+    _require(layers, "layers", ["model", "trained", "memorability", *per_benchmark])
     _require(correlations, "correlations", CORRELATION_COLUMNS)
     columns = max(1, len(benchmarks) if len(benchmarks) <= 4 else ceil(len(benchmarks) / 2))
     rows = max(1, ceil(len(benchmarks) / columns))
@@ -62,10 +65,10 @@ def memorability_against_brain(
             ax.set_axis_off()
         for ax, benchmark in zip(axes.flat, benchmarks, strict=False):
             ax.locator_params(axis="x", nbins=4)
-            ax.set_xlabel(f"{area(benchmark)} similarity (1 = ceiling)")
-            _scatter(ax, layers, f"{benchmark}.score", colours[benchmark])
-            text = f"{data_set(benchmark)}\n{_correlation_text(correlations, benchmark)}"
-            _heading(ax, area(benchmark), colours[benchmark], text)
+            _scatter(ax, layers, similarity_column(layers, benchmark), colours[benchmark])
+            ax.set_xlabel(f"Similarity ({'1 = ceiling' if np.isfinite(ceiling(layers, benchmark)) else 'Pearson r'})")
+            text = _correlation_text(correlations, benchmark)
+            _heading(ax, region(benchmark), colours[benchmark], _source(layers, benchmark), text)
         for ax in axes[:, 0]:
             ax.set_ylabel(RHO)
         _key(figure, _model_entries(layers), not layers["trained"].all())
@@ -78,38 +81,44 @@ def along_depth(
     banner: str,
     human_consistency: float | None = None,
 ) -> None:
-    """Memorability ρ along relative depth, with human consistency as its ceiling, and each region's similarity.
+    """What every layer scores along relative depth: memorability ρ, and Pearson r with each region's recordings.
 
-    Bands are one standard error over splits. A model with many layers is drawn as its means in bins of depth;
-    of more than `MAX_LINES` models it is the median and the quartiles over models of those means.
+    A study of one half has that half's panels: no column `memorability`, or no benchmarks. Dotted lines say what
+    can be reached: the consistency of people, the ceiling of the recordings.
+
+    A point is a layer, a band one standard error over splits. A model with many layers has its line through their
+    means in bins of depth; more than `MAX_LINES` models are the median and the quartiles over models of those means.
     """
-    per_benchmark = [f"{b}.{value}" for b in benchmarks for value in ("raw", "ceiling", "score", "error")]
-    _require(layers, "layers", ["model", "depth", "trained", "memorability", *per_benchmark])
+    per_benchmark = [f"{b}.{value}" for b in benchmarks for value in ("raw", "ceiling", "error")]
+    _require(layers, "layers", ["model", "layer", "depth", "trained", *per_benchmark])
+    memorability, colours = "memorability" in layers, region_colours(benchmarks)
     rows, columns = max(1, ceil(len(benchmarks) / 2)), min(2, len(benchmarks))
-    colours = region_colours(benchmarks)
-    with _figure(path, (3.9 + 2.1 * columns, max(3.4, 0.5 + 1.85 * rows)), banner) as figure:
-        grid = figure.add_gridspec(rows, 1 + columns, width_ratios=[1.5, *[1] * columns])
-        ax = figure.add_subplot(grid[: min(2, rows), 0])
-        ends = _curves(ax, layers, "memorability", memorability_error(layers), INK)
-        ax.set_ylabel(RHO)
-        summary = "line: median\nband: quartiles over models"
-        _heading(
-            ax, "Memorability", INK, summary if _too_many(layers) else "line: one model\nband: ± 1 SEM over splits"
-        )
-        if human_consistency is not None and np.isfinite(human_consistency):
-            ax.axhline(human_consistency, color=INK, linestyle=(0, (1, 1.5)))
-            text = f"human consistency {_number(human_consistency)}"
-            ax.annotate(text, (0, human_consistency), (0, 2.5), textcoords="offset points")
-        _label_ends(ax, ends)
+    with _figure(path, (max(6.0, 3.9 + 2.1 * columns), max(3.4, 0.7 + 1.85 * rows)), banner) as figure:
+        grid = figure.add_gridspec(rows, memorability + columns, width_ratios=[1.5] * memorability + [1] * columns)
+        if memorability:
+            ax = figure.add_subplot(grid[: min(2, rows), 0])
+            ends = _curves(ax, layers, "memorability", memorability_error(layers), INK)
+            ax.set_ylabel(RHO)
+            _heading(ax, "Memorability", INK, _best_text(layers, "memorability"))
+            _limit(ax, "human consistency", human_consistency)
+            _label_ends(ax, ends, gap=0.06)
+            _ring_best(ax, layers, "memorability", INK, named=not benchmarks)
         for i, benchmark in enumerate(benchmarks):
-            ax = figure.add_subplot(grid[i // columns, 1 + i % columns])
-            _curves(ax, layers, f"{benchmark}.score", score_error(layers, benchmark), colours[benchmark])
-            ax.set_ylabel("Similarity (1 = ceiling)")
-            text = f"{data_set(benchmark)}\n{_best_text(layers, f'{benchmark}.score')}"
-            _heading(ax, area(benchmark), colours[benchmark], text)
+            ax = figure.add_subplot(grid[i // columns, memorability + i % columns])
+            ends = _curves(ax, layers, f"{benchmark}.raw", layers[f"{benchmark}.error"], colours[benchmark])
+            ax.set_ylabel("Similarity (Pearson r)")
+            text = _best_text(layers, f"{benchmark}.raw")
+            _heading(ax, region(benchmark), colours[benchmark], _source(layers, benchmark), text)
+            _limit(ax, "ceiling", ceiling(layers, benchmark))
+            _ring_best(
+                ax, layers, f"{benchmark}.raw", colours[benchmark], named=not memorability and len(benchmarks) == 1
+            )
+            if not memorability and i == columns - 1:  # Beside the first row there is room for names.
+                _label_ends(ax, ends, gap=0.06 * rows)
         for ax in figure.axes:
             ax.set_xlim(-0.03, 1.03)
             ax.set_xlabel("Relative depth")
+        figure.supxlabel(_how_to_read(layers), fontsize=7, color=GREY)
 
 
 def correlation_by_region(
@@ -145,35 +154,14 @@ def correlation_by_region(
 
 def region_colours(benchmarks: Sequence[str]) -> dict[str, str]:
     """Colour of each benchmark: its region's, or the next of `OTHER_COLOURS` for a region without one."""
-    others = [name for name in dict.fromkeys(map(area, benchmarks)) if name not in REGION_COLOURS]
+    others = [name for name in dict.fromkeys(map(region, benchmarks)) if name not in REGION_COLOURS]
     colours = {name: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, name in enumerate(others)} | REGION_COLOURS
-    return {benchmark: colours[area(benchmark)] for benchmark in benchmarks}
-
-
-def area(benchmark: str) -> str:
-    """The region a benchmark is called by; the whole name where it names no region."""
-    return region(benchmark) or benchmark
-
-
-def data_set(benchmark: str) -> str:
-    """`MajajHong2015public` of `MajajHong2015public.V4-pls`."""
-    return benchmark.partition(".")[0]
+    return {benchmark: colours[region(benchmark)] for benchmark in benchmarks}
 
 
 def memorability_error(layers: pd.DataFrame) -> pd.Series:
     """Standard error of each layer's ρ over splits; NaN with fewer than two splits."""
     return layers.filter(regex=r"^memorability_split_\d+$").astype(float).sem(axis=1)
-
-
-def score_error(layers: pd.DataFrame, benchmark: str) -> pd.Series:
-    """Standard error of each layer's score over splits, to first order, from that of raw r.
-
-    The score is r² / ceiling or r / ceiling; the table's own numbers tell which.
-    """
-    columns = [f"{benchmark}.{value}" for value in ("raw", "ceiling", "score", "error")]
-    raw, ceiling, score, error = (layers[column].astype(float) for column in columns)
-    squared = (score * ceiling - raw**2).abs().sum() <= (score * ceiling - raw).abs().sum()
-    return (2 * raw.abs() * error if squared else error) / ceiling
 
 
 def _require(table: pd.DataFrame, name: str, columns: Sequence[str]) -> None:
@@ -213,17 +201,19 @@ def _scatter(ax: Axes, layers: pd.DataFrame, column: str, colour: str) -> None:
 
 def _curves(ax: Axes, layers: pd.DataFrame, column: str, error: pd.Series, colour: str) -> list[tuple]:
     """`column` along depth, controls in grey; returns (label, x, y, colour) of every curve's last point."""
-    table = layers[["model", "depth", "trained"]].assign(value=layers[column], error=error)
+    table = layers[["model", "layer", "depth", "trained"]].assign(value=layers[column], error=error)
     table = table.dropna(subset=["value"]).sort_values("depth", kind="stable")
-    markers, ends = _markers(layers), []
-    for trained, look in ((False, {"color": GREY, "linestyle": "--", "mfc": "white"}), (True, {"color": colour})):
+    ends = []
+    for trained, look in ((False, {"color": GREY, "mfc": "white"}), (True, {"color": colour})):
         models = dict(list(table[table["trained"] == trained].groupby("model", sort=False)))
-        curves = {model: (markers.get(model, "o"), _curve(rows)) for model, rows in models.items()}
+        curves = {model: _curve(rows) for model, rows in models.items()}
         if models and _too_many(layers):
-            curves = {f"{len(models)} {'models' if trained else 'untrained'}": (".", _quartiles(models))}
-        for label, (marker, curve) in curves.items():
+            curves = {f"{len(models)} {'models' if trained else 'untrained'}": _quartiles(models)}
+        else:
+            _points(ax, models, _markers(layers), look)
+        for label, curve in curves.items():
             ax.fill_between(curve["depth"], curve["low"], curve["high"], color=look["color"], alpha=0.18, linewidth=0)
-            ax.plot(curve["depth"], curve["value"], marker=marker, markevery=ceil(len(curve) / 10), **look)
+            ax.plot(curve["depth"], curve["value"], color=look["color"], linestyle="-" if trained else "--")
             ends.append((_short(label), *curve[["depth", "value"]].iloc[-1], look["color"]))
     ax.locator_params(axis="y", nbins=5)
     if table.empty:
@@ -231,9 +221,36 @@ def _curves(ax: Axes, layers: pd.DataFrame, column: str, error: pd.Series, colou
     return ends
 
 
+def _points(ax: Axes, models: dict[str, pd.DataFrame], markers: dict[str, str], look: dict) -> None:
+    """Every layer of each model."""
+    for model, rows in models.items():
+        many = len(rows) > MAX_POINTS
+        small = {"markersize": 2.2, "alpha": 0.55, "markeredgewidth": 0.5} if many else {}
+        ax.plot(rows["depth"], rows["value"], markers.get(model, "o"), zorder=1.5 if many else 2.5, **look | small)
+
+
+def _ring_best(ax: Axes, layers: pd.DataFrame, column: str, colour: str, named: bool) -> None:
+    """A ring around the trained models' best layer and, where there is room, its name; none of many models."""
+    if _too_many(layers):
+        return
+    for _, best in _best(layers, column).iterrows():
+        point = best["depth"], best[column]
+        ax.plot(*point, "o", markersize=7, mfc="none", mec=colour, mew=0.8, zorder=3)
+        if named:
+            side = "left" if best["depth"] < 0.3 else "right" if best["depth"] > 0.7 else "center"
+            line = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3.5}
+            look = {"color": colour, "ha": side, "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.5}}
+            ax.annotate(_short(best["layer"]), point, (0, 15), textcoords="offset points", arrowprops=line, **look)
+
+
+def _best(layers: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The row of the trained models' best layer in `column`; no row where none is scored."""
+    return layers[layers["trained"]].nlargest(1, column).dropna(subset=[column])
+
+
 def _curve(rows: pd.DataFrame) -> pd.DataFrame:
     """One model's depth, value, low and high: of its layers or, where they are many, of their means in bins."""
-    curve = rows if len(rows) <= 2 * DEPTH_BINS else _bin_means(rows)
+    curve = rows if len(rows) <= MAX_POINTS else _bin_means(rows)
     return curve.assign(low=curve["value"] - curve["error"], high=curve["value"] + curve["error"])
 
 
@@ -250,11 +267,14 @@ def _quartiles(models: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame({"depth": (means.index + 0.5) / DEPTH_BINS, "value": value, "low": low, "high": high})
 
 
-def _label_ends(ax: Axes, ends: list[tuple]) -> None:
-    """Names of curves, (label, x, y, colour) of their last points, to the right of the panel."""
+def _label_ends(ax: Axes, ends: list[tuple], gap: float) -> None:
+    """Names of curves, (label, x, y, colour) of their last points, to the right of the panel.
+
+    gap : between names, as a share of the panel's height
+    """
     if not ends:
         return
-    placed = _spread(np.array([y for _, _, y, _ in ends]), gap=0.05 * np.ptp(ax.get_ylim()))
+    placed = _spread(np.array([y for _, _, y, _ in ends]), gap=gap * np.ptp(ax.get_ylim()))
     for (label, x, y, colour), at in zip(ends, placed, strict=True):
         look = {"color": colour, "va": "center", "annotation_clip": False}
         line = {"arrowstyle": "-", "color": colour, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 3}
@@ -273,14 +293,15 @@ def _spread(values: np.ndarray, gap: float) -> np.ndarray:
 
 
 def _best_text(layers: pd.DataFrame, column: str) -> str:
-    """Depth of the trained models' best layers in `column`: the range, of many models the middle half."""
+    """The trained models' best layer in `column` and its value; of many models the middle half of the best's depth."""
     scored = layers[layers["trained"]].dropna(subset=[column]).reset_index(drop=True)
-    best = scored["depth"][scored.groupby("model")[column].idxmax()]
-    if best.empty:
+    if scored.empty:
         return "no trained model scored"
-    few = len(best) <= MAX_LINES
-    low, high = (_number(q) for q in best.quantile([0, 1] if few else [0.25, 0.75]))
-    return f"best layer: depth {low if low == high else f'{low}–{high}'}{'' if few else ' (IQR)'}"
+    if _too_many(layers):
+        low, high = scored["depth"][scored.groupby("model")[column].idxmax()].quantile([0.25, 0.75])
+        return f"best layers: depth {_number(low)}–{_number(high)} (IQR)"
+    best = _best(layers, column).iloc[0]
+    return f"best: {_short(best['layer'])}, {_number(best[column])}"
 
 
 def _correlation_text(correlations: pd.DataFrame, benchmark: str) -> str:
@@ -310,12 +331,44 @@ def _forest_row(ax: Axes, y: int, benchmark: str, rows: pd.DataFrame, colour: st
     text = _estimate(trained.iloc[0]) if len(trained) else "undefined"
     side = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points"}
     ax.annotate(text, (1, y), (6, 0), fontsize=7.5, va="center", **side)
-    ax.annotate(area(benchmark), (0, y), (-6, 0), color=colour, weight="bold", size=9, ha="right", va="bottom", **side)
-    ax.annotate(data_set(benchmark), (0, y), (-6, -1), color=GREY, fontsize=6.5, ha="right", va="top", **side)
+    name = {"color": colour, "weight": "bold", "fontsize": 9}
+    ax.annotate(region(benchmark), (0, y), (-6, 0), ha="right", va="bottom", **name, **side)
+    ax.annotate(_data_set(benchmark), (0, y), (-6, -1), color=GREY, fontsize=6.5, ha="right", va="top", **side)
 
 
-def _heading(ax: Axes, title: str, colour: str, text: str) -> None:
+def _limit(ax: Axes, name: str, value: float | None) -> None:
+    """A dotted line at what can be reached, where that is known, and its name; the axis starts at 0 or below."""
+    low, high = ax.get_ylim()
+    high += 0.08 * (high - low)
+    if value is not None and np.isfinite(value):
+        high = max(high, 1.15 * value)
+        ax.axhline(value, color=INK, linestyle=(0, (1, 1.5)))
+        ax.annotate(f"{name} {_number(value)}", (0, value), (0, 2.5), textcoords="offset points")
+    ax.set_ylim(min(0, low), high)
+
+
+def _how_to_read(layers: pd.DataFrame) -> str:
+    """What lines, points and bands of the figure along depth are."""
+    if _too_many(layers):
+        return "line: median over models; band: quartiles over models"
+    line = "one model" if layers.groupby("model").size().max() <= MAX_POINTS else "means in bins of depth"
+    return f"point: one layer, the best ringed; line: {line}; band: ± 1 SEM over splits"
+
+
+def _source(layers: pd.DataFrame, benchmark: str) -> str:
+    """Where a benchmark's recordings are from, and that they have no ceiling if they have none."""
+    parts = [_data_set(benchmark), "" if np.isfinite(ceiling(layers, benchmark)) else "no ceiling known"]
+    return ", ".join(filter(None, parts))
+
+
+def _data_set(benchmark: str) -> str:
+    """`MajajHong2015public` of `MajajHong2015public.V4-pls`; empty where that would be the whole name again."""
+    return benchmark.partition(".")[0] if region(benchmark) != benchmark else ""
+
+
+def _heading(ax: Axes, title: str, colour: str, *lines: str) -> None:
     """A title and, under it in small, what the panel shows."""
+    text = "\n".join(filter(None, lines))
     ax.annotate(text, (0, 1), (0, 3), xycoords="axes fraction", textcoords="offset points", va="bottom")
     ax.set_title(title, loc="left", color=colour, weight="bold", fontsize=9, pad=6 + 8.8 * len(text.splitlines()))
 

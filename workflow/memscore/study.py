@@ -172,6 +172,8 @@ def check_config(config: Mapping) -> None:
     if error:
         where = _where(error.absolute_path)
         raise InputError(f"config: {where}{_reason(error)}; config/config.yaml explains every key")
+    if not config["memorability"] and not config["brain"]:
+        raise InputError("config: memorability and brain are both null; a study needs one of them")
     dataset = config["memorability"] and config["memorability"]["dataset"]
     if dataset and dataset not in config["datasets"]:
         raise InputError(

@@ -21,6 +21,16 @@ def layers(models: list[dict], memorability: pd.DataFrame | None, brain: pd.Data
     return table
 
 
+def ceiling(layers: pd.DataFrame, benchmark: str) -> float:
+    """A benchmark's ceiling; NaN where it is not known, for recordings without repeats."""
+    return layers[f"{benchmark}.ceiling"].max()
+
+
+def similarity_column(layers: pd.DataFrame, benchmark: str) -> str:
+    """The column that says how similar layers are: `.score`, or `.raw` where no ceiling is known to relate it to."""
+    return f"{benchmark}.{'raw' if pd.isna(ceiling(layers, benchmark)) else 'score'}"
+
+
 def _wide(brain: pd.DataFrame) -> pd.DataFrame:
     values = brain.pivot(index=["model", "layer"], columns="benchmark", values=["raw", "ceiling", "score", "error"])
     benchmarks = brain["benchmark"].unique()

@@ -5,8 +5,9 @@ localrules:
     collect_memorability,
     collect_brain,
     layers,
+    depth_profile,
     correlations,
-    figures,
+    relation_figures,
     summary,
 
 
@@ -58,11 +59,30 @@ rule layers:
         "../scripts/layers.py"
 
 
+rule depth_profile:
+    input:
+        layers=rules.layers.output[0],
+    output:
+        report("results/figures/along_depth.svg", caption="../report/depth.rst", category="Figures"),
+    log:
+        "logs/depth_profile.log",
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        benchmarks=STUDY.benchmarks(),
+        simulated=STUDY.simulated,
+    message:
+        "Figure of every layer along depth"
+    script:
+        "../scripts/depth_profile.py"
+
+
 rule correlations:
     input:
         layers=rules.layers.output[0],
     output:
-        report("results/correlations.csv", caption="../report/correlations.rst", category="Tables"),
+        correlations=report("results/correlations.csv", caption="../report/correlations.rst", category="Tables"),
+        differences=report("results/differences.csv", caption="../report/differences.rst", category="Tables"),
     log:
         "logs/correlations.log",
     conda:
@@ -76,34 +96,35 @@ rule correlations:
         "../scripts/correlations.py"
 
 
-rule figures:
+rule relation_figures:
     input:
         layers=rules.layers.output[0],
-        correlations=rules.correlations.output[0],
+        correlations=rules.correlations.output.correlations,
     output:
         relation=report("results/figures/relation.svg", caption="../report/relation.rst", category="Figures"),
         scatter=report(
             "results/figures/memorability_against_brain.svg", caption="../report/scatter.rst", category="Figures"
         ),
-        depth=report("results/figures/along_depth.svg", caption="../report/depth.rst", category="Figures"),
     log:
-        "logs/figures.log",
+        "logs/relation_figures.log",
     conda:
         "../../envs/memscore.yaml"
     params:
         benchmarks=STUDY.benchmarks(),
         simulated=STUDY.simulated,
     message:
-        "Figures"
+        "Figures of memorability against brain similarity"
     script:
-        "../scripts/figures.py"
+        "../scripts/relation_figures.py"
 
 
 rule summary:
     input:
         layers=rules.layers.output[0],
-        correlations=rules.correlations.output[0] if STUDY.relates else [],
-        figures=rules.figures.output if STUDY.relates else [],
+        correlations=rules.correlations.output.correlations if STUDY.relates else [],
+        differences=rules.correlations.output.differences if STUDY.relates else [],
+        depth_profile=rules.depth_profile.output,
+        relation_figures=rules.relation_figures.output if STUDY.relates else [],
     output:
         "results/summary.rst",
     log:

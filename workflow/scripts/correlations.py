@@ -5,5 +5,7 @@ from memscore.files import write_frame
 from memscore.job import job
 
 with job(snakemake) as say:
-    layers = pd.read_csv(snakemake.input.layers)
-    write_frame(snakemake.output[0], statistics.relate(layers, snakemake.params.benchmarks, snakemake.params.seed))
+    layers, seed = pd.read_csv(snakemake.input.layers), snakemake.params.seed
+    correlations = statistics.relate(layers, snakemake.params.benchmarks, seed)
+    write_frame(snakemake.output.correlations, correlations)
+    write_frame(snakemake.output.differences, statistics.differences(layers, correlations, seed))

@@ -6,8 +6,11 @@ from memscore.job import job
 
 with job(snakemake) as say:
     layers = pd.read_csv(snakemake.input.layers)
-    correlations = pd.read_csv(snakemake.input.correlations) if snakemake.input.correlations else pd.DataFrame()
+    correlations, differences = (
+        pd.read_csv(path) if path else pd.DataFrame()
+        for path in (snakemake.input.correlations, snakemake.input.differences)
+    )
     params = snakemake.params
-    text = summary.write(layers, correlations, params.benchmarks, params.dataset, params.simulated)
+    text = summary.write(layers, correlations, differences, params.benchmarks, params.dataset, params.simulated)
     with replacing(snakemake.output[0]) as temporary:
         temporary.write_text(text, encoding="utf-8")

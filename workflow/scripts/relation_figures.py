@@ -11,4 +11,3 @@ with job(snakemake) as say:
     untrained = set(layers.loc[~layers["trained"], "model"])
     figures.correlation_by_region(correlations, benchmarks, output.relation, note, untrained)
     figures.memorability_against_brain(layers, benchmarks, correlations, output.scatter, note)
-    figures.along_depth(layers, benchmarks, output.depth, note)
