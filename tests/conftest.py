@@ -1,9 +1,11 @@
-"""Shared by all tests: scratch copies of the workflow, a study of seconds, and the real `snakemake`."""
+"""Shared by all tests: scratch copies of the workflow, a study of seconds, the real `snakemake`, a bad server."""
 
 import os
 import shutil
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -192,3 +194,63 @@ def finished_original(make_tiny_study, run_snakemake, tmp_path_factory):
 def finished_study(finished_original, tmp_path):
     """The tiny study, run to its end; a copy for each test, with its times and Snakemake's memory of it."""
     return shutil.copytree(finished_original, tmp_path / "study")
+
+
+class Server(ThreadingHTTPServer):
+    """HTTP on loopback that fails on demand.
+
+    answer : (method, path, headers) -> (status, headers, body)
+    fault : a status to give instead, `changed` for one bit flipped, `hang up` half-way; None for none
+    """
+
+    daemon_threads = True
+
+    def __init__(self, answer):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answer, self.fault, self.requests = answer, None, []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
+        self.thread.start()
+
+    def stop(self) -> None:
+        """From now on connections are refused."""
+        self.shutdown()
+        self.server_close()
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.requests.append((self.command, self.path))
+        fault = self.server.fault
+        if isinstance(fault, int):
+            status, headers, body = fault, {"Content-Length": "0"}, b""
+        else:
+            status, headers, body = self.server.answer(self.command, self.path, dict(self.headers))
+        if fault == "changed" and body:
+            middle = len(body) // 2
+            body = body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
+        self.send_response(status)
+        for name, value in ({"Content-Length": str(len(body))} | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body[: len(body) // 2] if fault == "hang up" else body)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def serve():
+    """serve(answer): a `Server`, stopped when the test ends."""
+    servers = []
+
+    def start(answer) -> Server:
+        servers.append(Server(answer))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
