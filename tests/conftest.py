@@ -1,5 +1,6 @@
 """Shared by all tests: scratch copies of the workflow, a study of seconds, the real `snakemake`, a bad server."""
 
+import http.client
 import os
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -254,3 +256,62 @@ def serve():
     yield start
     for server in servers:
         server.stop()
+
+
+@pytest.fixture
+def nobodys_aws(monkeypatch):
+    """No AWS account of the person who runs the tests, and no server that tells of one."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "/dev/null")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory):
+    """moto's S3 on loopback with the recordings of benchmarks2026, and what their plugins would say of them."""
+    import benchmarks2026
+    import boto3
+    from brainscore_core.supported_data_standards.brainio import fetch
+    from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "lab")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("TQDM_DISABLE", "1")
+        patch.setattr(fetch, "_local_data_path", str(tmp_path_factory.mktemp("packaging")))
+        patch.setattr(boto3, "DEFAULT_SESSION", None)
+        client, bucket = boto3.client("s3"), benchmarks2026.BUCKET
+        client.create_bucket(Bucket=bucket)
+        client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        packaged = benchmarks2026.package(tmp_path_factory.mktemp("images"))
+        for item in client.list_objects_v2(Bucket=bucket)["Contents"]:
+            client.put_object_acl(Bucket=bucket, Key=item["Key"], ACL="public-read")
+    yield SimpleNamespace(host=host, port=port, packaged=packaged)
+    server.stop()
+
+
+@pytest.fixture
+def brainio_server(s3, serve, nobodys_aws, tmp_path, monkeypatch):
+    """The S3 behind a `Server`, for this process and those it starts; their home and BrainIO's cache are empty."""
+
+    def forward(method, path, headers):
+        connection = http.client.HTTPConnection(s3.host, s3.port)
+        connection.request(method, path, headers=headers)
+        response = connection.getresponse()
+        left_out = ("connection", "date", "server", *(() if server.checksums else ("x-amz-checksum-crc32",)))
+        kept = {name: value for name, value in response.getheaders() if name.lower() not in left_out}
+        return response.status, kept, response.read()
+
+    server = serve(forward)
+    server.checksums = False  # Brain-Score's older files have none that boto would check.
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("BRAINIO_HOME", str(tmp_path / "brainio"))
+    return server

@@ -1,12 +1,9 @@
 """Brain-Score's benchmarks from the server to the staged files, through BrainIO's own packaging and downloads.
 
-The server is moto's S3 on loopback, behind one that counts requests and fails on demand.
+The server is moto's S3 on loopback, behind one that counts requests and fails on demand (tests/conftest.py).
 """
 
-import http.client
-import os
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,7 +22,6 @@ from brainscore_vision.metrics.regression_correlation.metric import (
     pearsonr_correlation,
     pls_regression,
 )
-from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from memscore import brain, stimuli
 from memscore.errors import InputError
@@ -46,68 +42,18 @@ BENCHMARKS = ["Test2026.V4-pls", "Test2026.IT-pls", "Texture2026.V1-pls"]
 N_FEATURES = 60
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quiet():
-    """No pip, no cache of results, no AWS account of the person who runs the tests, no server that tells of one."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            patch.delenv(name)
-        for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-            patch.setenv(name, "/dev/null")
-        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        patch.setenv("BS_INSTALL_DEPENDENCIES", "no")
-        patch.setenv("RESULTCACHING_DISABLE", "1")
-        patch.setenv("TQDM_DISABLE", "1")
-        yield
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory):
-    """What is packaged, and the address of the S3 that has it."""
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "lab")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        patch.setattr(fetch, "_local_data_path", str(tmp_path_factory.mktemp("packaging")))
-        patch.setattr(boto3, "DEFAULT_SESSION", None)
-        client = boto3.client("s3")
-        bucket = benchmarks2026.BUCKET
-        client.create_bucket(Bucket=bucket)
-        client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-        packaged = benchmarks2026.package(tmp_path_factory.mktemp("images"))
-        for item in client.list_objects_v2(Bucket=bucket)["Contents"]:
-            client.put_object_acl(Bucket=bucket, Key=item["Key"], ACL="public-read")
-    yield SimpleNamespace(host=host, port=port, packaged=packaged)
-    server.stop()
-
-
 @pytest.fixture
-def server(s3, serve, tmp_path, monkeypatch):
-    """The S3 behind a server that fails on demand; an empty home and an empty cache."""
-
-    def forward(method, path, headers):
-        connection = http.client.HTTPConnection(s3.host, s3.port)
-        connection.request(method, path, headers=headers)
-        response = connection.getresponse()
-        left_out = ("connection", "date", "server", *(() if server.checksums else ("x-amz-checksum-crc32",)))
-        kept = {name: value for name, value in response.getheaders() if name.lower() not in left_out}
-        return response.status, kept, response.read()
-
-    server = serve(forward)
-    server.checksums = False  # Brain-Score's older files have none that boto would check.
+def server(s3, brainio_server, tmp_path, monkeypatch):
+    """The server, its benchmarks in Brain-Score's registry, and Brain-Score as it is right after its import."""
     for name, make in benchmarks2026.registrations(s3.packaged).items():
         monkeypatch.setitem(brainscore_vision.benchmark_registry, name, make)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("BRAINIO_HOME", str(tmp_path / "brainio"))
+    monkeypatch.setenv("BS_INSTALL_DEPENDENCIES", "no")
+    monkeypatch.setenv("RESULTCACHING_DISABLE", "1")
+    monkeypatch.setenv("TQDM_DISABLE", "1")
     monkeypatch.setattr(fetch, "_local_data_path", None)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     monkeypatch.setattr(screen, "root_path", tmp_path / "home/.brain-score/stimuli_on_screen")
-    return server
+    return brainio_server
 
 
 def stage(name, folder):
