@@ -3,6 +3,7 @@
 The server is moto's S3 on loopback, behind one that counts requests and fails on demand (tests/conftest.py).
 """
 
+import os
 import shutil
 
 import numpy as np
@@ -48,7 +49,7 @@ def server(s3, brainio_server, tmp_path, monkeypatch):
     for name, make in benchmarks2026.registrations(s3.packaged).items():
         monkeypatch.setitem(brainscore_vision.benchmark_registry, name, make)
     monkeypatch.setenv("BS_INSTALL_DEPENDENCIES", "no")
-    monkeypatch.setenv("RESULTCACHING_DISABLE", "1")
+    monkeypatch.setenv("RESULTCACHING_DISABLE", "0")
     monkeypatch.setenv("TQDM_DISABLE", "1")
     monkeypatch.setattr(fetch, "_local_data_path", None)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
@@ -102,6 +103,7 @@ class Candidate:
 def test_staged_files_score_as_the_benchmark_itself(server, tmp_path, name):
     table_path, file = stage(name, tmp_path)
     assert files(tmp_path / "home") == []
+    assert os.environ["RESULTCACHING_DISABLE"] == "1"
     table, staged = stimuli.read_table(table_path), brain.read_benchmark(file)
     rng = np.random.default_rng(5)
     responses = np.nan_to_num(staged["responses"].values)
