@@ -15,6 +15,8 @@ pytest.importorskip("brainscore_vision")
 import benchmarks2026
 import boto3
 import brainscore_vision
+from botocore import UNSIGNED
+from botocore.config import Config
 from brainscore_core.supported_data_standards.brainio import fetch
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 from brainscore_vision.benchmark_helpers import screen
@@ -315,7 +317,7 @@ def test_site_without_a_response(server, tmp_path, monkeypatch):
 def test_boto_gives_up_soon(server):
     with brainscore.brainscore("Test2026.V4-pls"):
         config = boto3.resource("s3").meta.client.meta.config
-        unsigned = boto3.resource("s3", config=boto3.session.Config(signature_version="v4")).meta.client.meta.config
+        unsigned = boto3.resource("s3", config=Config(signature_version=UNSIGNED)).meta.client.meta.config
     for each in (config, unsigned):
         assert (each.connect_timeout, each.read_timeout) == (brainscore.CONNECT_SECONDS, brainscore.READ_SECONDS)
         assert each.retries["total_max_attempts"] == brainscore.ATTEMPTS
