@@ -14,8 +14,8 @@ import torch
 
 from memscore.errors import InputError
 
-# Numbers of a stored chunk: 32 MB in float32, so that a few in float64 fit beside each other anywhere.
-CHUNK = 2**23
+# Numbers of a stored chunk: 16 MB in float32, so that a few in float64 fit beside each other anywhere.
+CHUNK = 2**22
 # Of the first component's singular value: what float32 activations, and Brain-Score's SVD of them, cannot tell from 0.
 NOISE = 1e-6
 
@@ -77,7 +77,7 @@ class PrincipalComponents:
         if n_features <= self.n_images:
             return
         if self._mean is None:
-            self._mean = torch.empty(n_features)
+            self._mean = np.empty(n_features, np.float32)
             self._reserve(self.n_images * n_features * 4)
         for features, stored in self._chunks():
             stored[rows] = activations[:, features]
@@ -88,8 +88,7 @@ class PrincipalComponents:
             return
         gram = np.zeros((self.n_images, self.n_images))
         for features, stored in self._chunks():
-            mean, centred = centre(stored)
-            self._mean[features] = torch.from_numpy(mean)
+            self._mean[features], centred = centre(stored)
             gram += centred @ centred.T
         turn = components_of(gram)
         self._n_components = len(turn)
@@ -104,7 +103,8 @@ class PrincipalComponents:
         projected = activations.new_zeros(len(activations), self._n_components)
         for features, stored in self._chunks():
             components = torch.from_numpy(stored[: self._n_components]).to(device)
-            projected += (activations[:, features] - self._mean[features].to(device)) @ components.T
+            mean = torch.from_numpy(self._mean[features]).to(device)
+            projected += (activations[:, features] - mean) @ components.T
         return projected
 
     def _reserve(self, n_bytes: int) -> None:
