@@ -129,5 +129,5 @@ def test_too_few_reference_images(tiny_study, run_snakemake, configure):
 
 def test_no_such_reference_images(tiny_study, run_snakemake, configure):
     configure(tiny_study, reduction={"pca": 1000, "pca_images": "imagenet/val"})
-    words = ["config: reduction: pca_images: 'imagenet/val'", "mine)", "nor a folder"]
+    words = ["config: reduction: pca_images: 'imagenet/val'", "mine, tiles)", "nor a folder"]
     check_refused_at_once(tiny_study, run_snakemake, words)
