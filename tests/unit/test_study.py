@@ -290,3 +290,27 @@ def test_parse_of_known_models_imports_no_torch(config, catalogue, repository):
     arguments = [sys.executable, "-c", code, json.dumps(config), str(catalogue)]
     ran = subprocess.run(arguments, cwd=repository / "workflow", capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == f"{config['layers']['count']} []"
+
+
+@pytest.mark.parametrize(
+    ("audit", "words"),
+    [
+        ({"model": "lite9", "layer": "penultimate", "benchmark": "simulated.IT"}, ["model 'lite9'", "tiny"]),
+        ({"model": "tiny", "layer": "blocks.9", "benchmark": "simulated.IT"}, ["layer 'blocks.9'", "penultimate"]),
+        ({"model": "tiny", "layer": "penultimate", "benchmark": "cowley2023.V4"}, ["'cowley2023.V4'", "simulated.IT"]),
+    ],
+)
+def test_audit_of_what_is_not_in_the_study_is_refused(config, catalogue, audit, words):
+    message = refusal(config | {"audit": [audit], "layers": {"count": 3, "every": None}}, catalogue)
+    assert message.startswith("config: audit: ")
+    for word in words:
+        assert word in message
+
+
+def test_audit_takes_the_middle_and_the_last_layer_of_the_first_network(config, catalogue):
+    loaded = study.load(config, catalogue)
+    audits = loaded.audits()
+    assert {model for model, _, _ in audits} == {"tiny"}
+    assert {benchmark for _, _, benchmark in audits} == set(config["brain"]["benchmarks"])
+    layers = [layer["name"] for layer in loaded.models["tiny"].layers]
+    assert {layer for _, layer, _ in audits} == {layers[len(layers) // 2], "penultimate"}
