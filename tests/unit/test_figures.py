@@ -13,12 +13,13 @@ from memscore import figures
 from memscore.errors import InputError
 
 BENCHMARKS = ["simulated.V1", "simulated.V2", "simulated.V4", "MajajHong2015public.IT-pls"]
+PEOPLE = {"human_consistency": 0.68, "source": "published: Khosla et al. 2015"}
 DRAW = {
     "scatter": lambda layers, correlations, path, benchmarks=BENCHMARKS, banner="": figures.memorability_against_brain(
-        layers, benchmarks, correlations, path, banner
+        layers, benchmarks, correlations, path, banner, PEOPLE
     ),
     "depth": lambda layers, correlations, path, benchmarks=BENCHMARKS, banner="": figures.along_depth(
-        layers, benchmarks, path, banner, human_consistency=0.68
+        layers, benchmarks, path, banner, PEOPLE
     ),
     "region": lambda layers, correlations, path, benchmarks=BENCHMARKS, banner="": figures.correlation_by_region(
         correlations, benchmarks, path, banner, untrained=["net0-untrained"]
@@ -360,3 +361,20 @@ def test_long_names_that_shorten_alike_are_both_drawn(tmp_path, monkeypatch):
     found = texts(monkeypatch)
     DRAW["depth"](layers, make_correlations(layers), tmp_path / "figure.png")
     assert len([text for text in found if text.startswith("convnext_large")]) == 2
+
+
+@pytest.mark.parametrize("draw", [DRAW["scatter"], DRAW["depth"]], ids=["scatter", "depth"])
+def test_human_consistency_is_drawn_and_says_what_it_is(draw, tmp_path, monkeypatch):
+    layers = make_layers()
+    found = texts(monkeypatch)
+    draw(layers, make_correlations(layers), tmp_path / "figure.png")
+    assert found.count("human consistency 0.68 (published: Khosla et al. 2015)") == 1
+
+
+@pytest.mark.parametrize("people", [None, {"human_consistency": np.nan, "source": ""}])
+def test_unknown_human_consistency_is_not_drawn(people, tmp_path, monkeypatch):
+    layers = make_layers()
+    found = texts(monkeypatch)
+    figures.along_depth(layers, BENCHMARKS, tmp_path / "depth.png", "", people)
+    figures.memorability_against_brain(layers, BENCHMARKS, make_correlations(layers), tmp_path / "a.png", "", people)
+    assert not [text for text in found if "consistency" in text or "nan" in text]

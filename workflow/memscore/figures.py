@@ -3,7 +3,7 @@
 Tables in, a file out: .svg, .png or .pdf by its suffix, the same bytes from the same tables.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from memscore.brain import region
+from memscore.consistency import described
 from memscore.errors import InputError
 from memscore.files import replacing
 from memscore.statistics import ALL_TRAINED
@@ -26,6 +27,7 @@ from memscore.tables import ceiling, similarity_column
 REGION_COLOURS = {"V1": "#332288", "V2": "#2A9DB5", "V4": "#CF8A00", "IT": "#B2182B"}
 OTHER_COLOURS = ("#117733", "#AA4499", "#7A6A53", "#5B7DB1", "#999933", "#882255")
 INK, GREY = "#222222", "#808080"
+DOTTED = (0, (1, 1.5))
 MARKERS = "os^DvPX*"
 MAX_LINES = len(MARKERS)  # More models than this are summarised, not told apart.
 DEPTH_BINS = 20
@@ -50,9 +52,17 @@ UNDATED = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}  # A date wou
 
 
 def memorability_against_brain(
-    layers: pd.DataFrame, benchmarks: Sequence[str], correlations: pd.DataFrame, path: str | Path, banner: str
+    layers: pd.DataFrame,
+    benchmarks: Sequence[str],
+    correlations: pd.DataFrame,
+    path: str | Path,
+    banner: str,
+    consistency: Mapping | None = None,
 ) -> None:
-    """One panel a benchmark: every layer's memorability ρ over its brain similarity, and their correlation."""
+    """One panel a benchmark: every layer's memorability ρ over its brain similarity, and their correlation.
+
+    consistency : how far viewers agree, from `consistency.read`: a dotted line where it is known
+    """
     per_benchmark = [f"{b}.{value}" for b in benchmarks for value in ("raw", "ceiling", "score")]
     _require(layers, "layers", ["model", "trained", "memorability", *per_benchmark])
     _require(correlations, "correlations", CORRELATION_COLUMNS)
@@ -69,9 +79,11 @@ def memorability_against_brain(
             ax.set_xlabel(f"Similarity ({'1 = ceiling' if np.isfinite(ceiling(layers, benchmark)) else 'Pearson r'})")
             text = _correlation_text(correlations, benchmark)
             _heading(ax, region(benchmark), colours[benchmark], _source(layers, benchmark), text)
+        for ax in axes.flat[: len(benchmarks)]:
+            _limit(ax, "", consistency and consistency["human_consistency"])
         for ax in axes[:, 0]:
             ax.set_ylabel(RHO)
-        _key(figure, _model_entries(layers), not layers["trained"].all())
+        _key(figure, _model_entries(layers), not layers["trained"].all(), described(consistency))
 
 
 def along_depth(
@@ -79,12 +91,12 @@ def along_depth(
     benchmarks: Sequence[str],
     path: str | Path,
     banner: str,
-    human_consistency: float | None = None,
+    consistency: Mapping | None = None,
 ) -> None:
     """What every layer scores along relative depth: memorability ρ, and Pearson r with each region's recordings.
 
     A study of one half has that half's panels: no column `memorability`, or no benchmarks. Dotted lines say what
-    can be reached: the consistency of people, the ceiling of the recordings.
+    can be reached: the consistency of people (from `consistency.read`), the ceiling of the recordings.
 
     A point is a layer, a band one standard error over splits. A model with many layers has its line through their
     means in bins of depth; more than `MAX_LINES` models are the median and the quartiles over models of those means.
@@ -100,7 +112,7 @@ def along_depth(
             ends = _curves(ax, layers, "memorability", memorability_error(layers), INK)
             ax.set_ylabel(RHO)
             _heading(ax, "Memorability", INK, _best_text(layers, "memorability"))
-            _limit(ax, "human consistency", human_consistency)
+            _limit(ax, described(consistency), consistency and consistency["human_consistency"])
             _label_ends(ax, ends, gap=0.06)
             _ring_best(ax, layers, "memorability", INK, named=not benchmarks)
         for i, benchmark in enumerate(benchmarks):
@@ -109,7 +121,8 @@ def along_depth(
             ax.set_ylabel("Similarity (Pearson r)")
             text = _best_text(layers, f"{benchmark}.raw")
             _heading(ax, region(benchmark), colours[benchmark], _source(layers, benchmark), text)
-            _limit(ax, "ceiling", ceiling(layers, benchmark))
+            limit = ceiling(layers, benchmark)
+            _limit(ax, f"ceiling {_number(limit)}", limit)
             _ring_best(
                 ax, layers, f"{benchmark}.raw", colours[benchmark], named=not memorability and len(benchmarks) == 1
             )
@@ -336,14 +349,14 @@ def _forest_row(ax: Axes, y: int, benchmark: str, rows: pd.DataFrame, colour: st
     ax.annotate(_data_set(benchmark), (0, y), (-6, -1), color=GREY, fontsize=6.5, ha="right", va="top", **side)
 
 
-def _limit(ax: Axes, name: str, value: float | None) -> None:
-    """A dotted line at what can be reached, where that is known, and its name; the axis starts at 0 or below."""
+def _limit(ax: Axes, text: str, value: float | None) -> None:
+    """A dotted line at what can be reached, where that is known, with a text; the axis starts at 0 or below."""
     low, high = ax.get_ylim()
     high += 0.08 * (high - low)
     if value is not None and np.isfinite(value):
         high = max(high, 1.15 * value)
-        ax.axhline(value, color=INK, linestyle=(0, (1, 1.5)))
-        ax.annotate(f"{name} {_number(value)}", (0, value), (0, 2.5), textcoords="offset points")
+        ax.axhline(value, color=INK, linestyle=DOTTED)
+        ax.annotate(text, (0, value), (0, 2.5), textcoords="offset points")
     ax.set_ylim(min(0, low), high)
 
 
@@ -381,10 +394,12 @@ def _model_entries(layers: pd.DataFrame) -> list[Line2D]:
     return [_entry(_short(m) + ("" if m in scored else " (not scored)"), marker) for m, marker in markers.items()]
 
 
-def _key(figure: Figure, entries: list[Line2D], controls: bool) -> None:
-    """What the markers mean, below the panels."""
+def _key(figure: Figure, entries: list[Line2D], controls: bool, limit: str = "") -> None:
+    """What the markers and, where there is one, the dotted line mean, below the panels."""
     if controls:
         entries = [*entries, _entry("untrained control", color=GREY, mfc="none")]
+    if limit:
+        entries = [*entries, _entry(limit, marker="", linestyle=DOTTED)]
     columns = int(figure.get_figwidth() / 1.7)
     figure.legend(handles=entries, loc="outside lower center", ncols=columns, handletextpad=0.5)
 
