@@ -420,7 +420,7 @@ def _limit(ax: Axes, text: str, value: float | None) -> None:
     if value is not None and np.isfinite(value):
         high = max(high, 1.15 * value)
         ax.axhline(value, color=INK, linestyle=DOTTED)
-        ax.annotate(text, (0, value), (0, 2.5), textcoords="offset points")
+        ax.annotate(text, (0, value), (2, 2.5), textcoords="offset points")
     ax.set_ylim(min(0, low), high)
 
 
