@@ -86,7 +86,7 @@ def test_without_a_brain_there_is_the_table_alone(two_sets, run_snakemake, confi
     assert counts(output) == expected | {"activations": 6, "pixels": 2}
 
 
-def test_reference_images_are_shared_and_each_layer_is_fitted_on_the_other_set_alone(two_sets, run_snakemake):
+def test_each_layer_is_fitted_on_one_set_alone(two_sets, run_snakemake):
     """Other scores of `theirs` change what is fitted on it, and of what is fitted on `mine` only the comparison."""
     target = "results/generalisation/{}/{}/tiny/conv1.0.csv"
     paths = [target.format(*pair) for pair in (("mine", "theirs"), ("theirs", "mine"))]
