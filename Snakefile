@@ -16,6 +16,7 @@ include: "workflow/rules/stimuli.smk"
 include: "workflow/rules/layers.smk"
 include: "workflow/rules/analysis.smk"
 include: "workflow/rules/audit.smk"
+include: "workflow/rules/generalisation.smk"
 
 
 # Built by the analysis itself, since its front page states the answer.

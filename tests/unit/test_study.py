@@ -303,6 +303,22 @@ def test_parse_of_known_models_imports_no_torch(config, catalogue, repository):
 def test_audit_of_what_is_not_in_the_study_is_refused(config, catalogue, audit, words):
     message = refusal(config | {"audit": [audit], "layers": {"count": 3, "every": None}}, catalogue)
     assert message.startswith("config: audit: ")
+
+
+    ("names", "words"),
+    [
+        (["tiles", "lamem"], ["generalisation: 'lamem' is not among datasets (tiles, mine)"]),
+        (["tiles"], ["generalisation: names 1 of the datasets", "two or more, or null"]),
+        ([], ["generalisation: names 0 of the datasets", "two or more, or null"]),
+        (["tiles", "tiles"], ["generalisation:", "non-unique"]),
+        ("tiles", ["generalisation:", "'tiles'", "array"]),
+        (["tiles", "mine"], ["datasets: mine: table: no file nowhere.csv"]),
+    ],
+)
+def test_generalisation_between_what_are_no_two_data_sets_is_refused(config, catalogue, names, words):
+    config = changed(config, "datasets.mine", {"source": "table", "table": "nowhere.csv"})
+    message = refusal(changed(config, "generalisation", names), catalogue)
+    assert message.startswith("config: ")
     for word in words:
         assert word in message
 
@@ -314,3 +330,21 @@ def test_audit_takes_the_middle_and_the_last_layer_of_the_first_network(config, 
     assert {benchmark for _, _, benchmark in audits} == set(config["brain"]["benchmarks"])
     layers = [layer["name"] for layer in loaded.models["tiny"].layers]
     assert {layer for _, layer, _ in audits} == {layers[len(layers) // 2], "penultimate"}
+
+
+def test_generalisation_needs_the_settings_of_memorability(config, catalogue):
+    config = changed(changed(config, "datasets.other", {"source": "simulated"}), "generalisation", ["tiles", "other"])
+    assert "memorability is null" in refusal(changed(config, "memorability", None), catalogue)
+
+
+def test_every_ordered_pair_is_generalised_between(config, catalogue, tmp_path):
+    (tmp_path / "scores.csv").touch()
+    config = changed(config, "datasets.mine", {"source": "table", "table": str(tmp_path / "scores.csv")})
+    config = changed(config, "datasets.ours", {"source": "table", "table": str(tmp_path / "scores.csv")})
+    assert study.load(config, catalogue).across() == []
+    loaded = study.load(changed(config, "generalisation", ["tiles", "mine"]), catalogue)
+    assert loaded.across() == [("tiles", "mine"), ("mine", "tiles")]
+    assert loaded.made_up(loaded.generalisation)["viewers"]
+    assert not loaded.made_up(["mine", "ours"])["viewers"]
+    three = study.load(changed(config, "generalisation", ["tiles", "mine", "ours"]), catalogue)
+    assert len(set(three.across())) == 6

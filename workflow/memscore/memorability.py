@@ -30,6 +30,33 @@ def score(
     return rho, "" if np.isfinite(rho).all() else "constant prediction"
 
 
+def generalise(
+    activations: tuple[np.ndarray, np.ndarray], memorability: tuple[np.ndarray, np.ndarray], n_components: int
+) -> tuple[float, str]:
+    """Spearman's ρ on all of one stimulus set of a regression fitted on all of another.
+
+    activations : (fitted on, tested on), arrays of shape (n_stimuli, n_features) of the same features
+    memorability : of the same two sets, arrays of shape (n_stimuli,)
+
+    Returns ρ, NaN where it is undefined, and a note why, empty where all is well.
+    """
+    for values, where in zip(activations, ("fitted", "tested"), strict=True):
+        if note := flaw(values):
+            return np.nan, f"{note} where {where}"
+    rho = rank_correlation(predict_other(*activations, memorability[0], n_components), memorability[1])
+    return rho, "" if np.isfinite(rho) else "constant prediction"
+
+
+def predict_other(fitted: np.ndarray, other: np.ndarray, memorability: np.ndarray, n_components: int) -> np.ndarray:
+    """What a regression on the stimuli of `fitted` predicts for those of `other`, array of shape (n_other,).
+
+    memorability : of the fitted stimuli alone. The others' never gets here, so that none of it can leak.
+    """
+    train = np.arange(len(fitted) + len(other)) < len(fitted)
+    known = np.concatenate([memorability, np.full(len(other), memorability.mean())])
+    return predict_splits(np.concatenate([fitted, other]), known[:, None], train[None], n_components)[0, ~train, 0]
+
+
 def rank_correlation(predicted: np.ndarray, observed: np.ndarray) -> float:
     """Spearman's ρ, NaN (without a warning) where one side does not vary."""
     if np.ptp(predicted) == 0 or np.ptp(observed) == 0:

@@ -9,6 +9,7 @@ import fnmatch
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 
 import yaml
@@ -131,6 +132,15 @@ class Study:
         return [images] if self.config["reduction"]["pca"] and images in self.config["datasets"] else []
 
     @property
+    def generalisation(self) -> list[str]:
+        """The data sets between which layers are to generalise."""
+        return self.config["generalisation"] or []
+
+    def across(self) -> list[tuple[str, str]]:
+        """(fitted on, tested on) of every ordered pair of those data sets."""
+        return list(permutations(self.generalisation, 2))
+
+    @property
     def relates(self) -> bool:
         """Whether the study has both halves."""
         return bool(self.dataset and self.benchmarks())
@@ -138,10 +148,12 @@ class Study:
     @property
     def simulated(self) -> dict[str, bool]:
         """Which half of the study is made up: `brain`, `viewers`."""
-        return {
-            "brain": "simulated" in self.brain_sets(),
-            "viewers": self.dataset is not None and self.config["datasets"][self.dataset]["source"] == "simulated",
-        }
+        return self.made_up([self.dataset] if self.dataset else [])
+
+    def made_up(self, datasets: Sequence[str]) -> dict[str, bool]:
+        """Whether the `brain`, and the `viewers` of any of these data sets, are simulated."""
+        sources = [self.config["datasets"][name]["source"] for name in datasets]
+        return {"brain": "simulated" in self.brain_sets(), "viewers": "simulated" in sources}
 
 
 def load(config: Mapping, catalogue: Path = CATALOGUE) -> Study:
@@ -183,6 +195,16 @@ def check_config(config: Mapping) -> None:
     dataset = config["memorability"] and config["memorability"]["dataset"]
     if dataset and dataset not in config["datasets"]:
         raise InputError(f"config: memorability: dataset: {dataset!r} is not among datasets ({known})")
+    generalisation = config["generalisation"] or []
+    for name in generalisation:
+        if name not in config["datasets"]:
+            raise InputError(f"config: generalisation: {name!r} is not among datasets ({known})")
+    if config["generalisation"] is not None and len(generalisation) < 2:
+        raise InputError(
+            f"config: generalisation: names {len(generalisation)} of the datasets ({known}); name two or more, or null"
+        )
+    if generalisation and not config["memorability"]:
+        raise InputError("config: generalisation: needs memorability: components; memorability is null")
     images = config["reduction"]["pca"] and config["reduction"]["pca_images"]
     if config["reduction"]["pca"] and not images:
         raise InputError("config: reduction: pca_images: pca needs reference images; name a stimulus set or a folder")
@@ -198,7 +220,7 @@ def check_config(config: Mapping) -> None:
                 f"config: brain: benchmarks: no benchmark {benchmark!r}; {stimulus_set_of(benchmark)} has "
                 f"{', '.join(areas)}"
             )
-    for used in (dataset, images):
+    for used in (dataset, images, *generalisation):
         table = config["datasets"].get(used, {}).get("table")
         if table and not Path(table).is_file():
             raise InputError(f"config: datasets: {used}: table: no file {table}; give a path from the repository root")
