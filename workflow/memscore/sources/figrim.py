@@ -28,6 +28,7 @@ def stage_dataset(
     source = Path(dataset["table"])
     published = stimuli.parse_table(source, encoding_of(source))
     require_columns(published, ("filename",), source)
+    scores = read_scores(published, source)
     images = Images(folders_of(dataset, say))
     names, paths = [], []
     for line, row in enumerate(published.astype(str).to_dict("records"), start=2):
@@ -37,14 +38,14 @@ def stage_dataset(
         if paths[-1] is None:
             where = ", ".join(map(str, images.folders))
             raise InputError(f"{source}: line {line}: no image {names[-1]} in {where}; add what is missing")
-    table = pd.DataFrame({"stimulus_id": names, "path": paths}).assign(**scores(published, source))
+    table = pd.DataFrame({"stimulus_id": names, "path": paths}).assign(**scores)
     if "category" in published:
         table["category"] = published["category"]
     stimuli.check_table(table, source)
     stimuli.write_table(table_path, with_splits(table, dataset, seed, source))
 
 
-def scores(published: pd.DataFrame, source: Path) -> dict[str, pd.Series]:
+def read_scores(published: pd.DataFrame, source: Path) -> dict[str, pd.Series]:
     """`memorability`, and `n_responses` where hits and misses are counted."""
     if not {"hits", "misses"} <= set(published):
         require_columns(published, ("hit_rate",), source)
