@@ -47,6 +47,21 @@ def test_equals_scikit_learn_and_scipy(n, p, n_components):
     np.testing.assert_allclose(rho, independent_rho(x, y, train, test, n_components), rtol=0, atol=1e-4)
 
 
+def test_splits_with_scores_of_their_own():
+    """As LaMem's: each split trains and tests on its row, whether or not another split has the same."""
+    x, y = layer(200, 60)
+    train, test = lamem_splits(200)
+    noise = np.random.default_rng(2).normal(0, 0.05, (2, 200))
+    own = np.stack([y, y + noise[0], y, y + noise[1], y + noise[0]])
+    rho, note = memorability.score(x, own, train, test, 25)
+    assert note == ""
+    for k in range(5):
+        expected = independent_rho(x, own[k], train[[k]], test[[k]], 25)
+        np.testing.assert_allclose(rho[[k]], expected, rtol=0, atol=1e-4)
+    same, _ = memorability.score(x, np.tile(y, (5, 1)), train, test, 25)
+    np.testing.assert_array_equal(same, memorability.score(x, y, train, test, 25)[0])
+
+
 @pytest.mark.parametrize("p", [1, 3, 24])
 def test_fewer_features_than_components(p):
     x, y = layer(200, p)

@@ -127,6 +127,65 @@ def test_table_of_the_reference_images_must_exist(config, catalogue):
     assert refusal(config, catalogue).startswith("config: datasets: mine: table: no file nowhere.csv; ")
 
 
+@pytest.mark.parametrize(
+    ("dataset", "words"),
+    [
+        ({"source": "simulated", "table": "a.csv"}, ["unknown key 'table'", "known are source;"]),
+        (
+            {"source": "table", "table": "a.csv", "url": "http://a/b"},
+            ["'url'", "group, images, n_splits, source, table"],
+        ),
+        ({"source": "lamem", "n_splits": 5}, ["'n_splits'", "archive, directory, sha256, source, url"]),
+        ({"source": "lamem", "archive": ["a", "b"]}, ["archive:", "'string'"]),
+        ({"source": "lamem", "url": "lamem.tar.gz"}, ["url:", "'lamem.tar.gz'"]),
+        ({"source": "lamem", "url": "http://here/"}, ["url:", "'http://here/'"]),
+        ({"source": "lamem", "sha256": "abc"}, ["sha256:", "'abc'"]),
+        ({"source": "lamem", "directory": "a", "archive": "b"}, ["directory and archive both say where it is"]),
+        ({"source": "lamem", "url": "http://a/b", "archive": "b"}, ["archive and url both say where it is"]),
+        ({"source": "lamem", "directory": "config", "sha256": "0" * 64}, ["sha256 is an archive's"]),
+        ({"source": "lamem", "directory": "nowhere"}, ["directory: no folder nowhere; give a path from the repo"]),
+        ({"source": "lamem", "directory": "Snakefile"}, ["directory: no folder Snakefile"]),
+        ({"source": "lamem", "archive": "lamem.tar.gz"}, ["archive: no file lamem.tar.gz; give a path from the repo"]),
+        ({"source": "memcat"}, ["memcat cannot be downloaded; name its directory: or archive:"]),
+        ({"source": "memcat", "archive": ["Snakefile", "nowhere.zip"]}, ["archive: no file nowhere.zip"]),
+        ({"source": "memcat", "archive": []}, ["archive:", "[]"]),
+        ({"source": "memcat", "directory": "config", "table": "nowhere.csv"}, ["table: no file nowhere.csv"]),
+        ({"source": "memcat", "memorability": "raw"}, ["memorability:", "'raw'", "corrected"]),
+        ({"source": "figrim", "directory": "config"}, ["missing", "'table'"]),
+        ({"source": "figrim", "table": "Snakefile"}, ["figrim cannot be downloaded"]),
+        ({"source": "table", "table": "Snakefile", "images": "nowhere"}, ["images: no folder nowhere"]),
+    ],
+    ids=str,
+)
+def test_data_set_that_cannot_be_found_is_refused(config, catalogue, repository, monkeypatch, dataset, words):
+    monkeypatch.chdir(repository)
+    config = changed(changed(config, "datasets.mine", dataset), "memorability.dataset", "mine")
+    message = refusal(config, catalogue)
+    assert message.startswith("config: datasets: mine: ")
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        {"source": "lamem"},
+        {"source": "lamem", "url": "https://mirror.example/lamem.tar.gz", "sha256": "0" * 64},
+        {"source": "lamem", "archive": "Snakefile", "sha256": "0" * 64},
+        {"source": "lamem", "directory": "config"},
+        {"source": "memcat", "directory": "config", "memorability": "corrected", "group": "category", "n_splits": 3},
+        {"source": "memcat", "archive": ["Snakefile", "README.md"], "table": "README.md"},
+        {"source": "figrim", "archive": "Snakefile", "table": "README.md", "group": "category"},
+        {"source": "table", "table": "README.md", "images": "config", "group": "kind", "n_splits": 2},
+    ],
+    ids=str,
+)
+def test_data_set_that_says_where_it_is_is_accepted(config, catalogue, repository, monkeypatch, dataset):
+    monkeypatch.chdir(repository)
+    config = changed(changed(config, "datasets.mine", dataset), "memorability.dataset", "mine")
+    assert study.load(config, catalogue).dataset == "mine"
+
+
 @pytest.mark.parametrize("path", ["memorability", "brain"])
 def test_each_half_of_a_study_can_be_left_out(config, catalogue, path):
     loaded = study.load(changed(config, path, None), catalogue)
@@ -303,8 +362,11 @@ def test_parse_of_known_models_imports_no_torch(config, catalogue, repository):
 def test_audit_of_what_is_not_in_the_study_is_refused(config, catalogue, audit, words):
     message = refusal(config | {"audit": [audit], "layers": {"count": 3, "every": None}}, catalogue)
     assert message.startswith("config: audit: ")
+    for word in words:
+        assert word in message
 
 
+@pytest.mark.parametrize(
     ("names", "words"),
     [
         (["tiles", "lamem"], ["generalisation: 'lamem' is not among datasets (tiles, mine)"]),

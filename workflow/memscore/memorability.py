@@ -15,7 +15,7 @@ def score(
     Parameters
     ----------
     activations : array of shape (n_stimuli, n_features)
-    memorability : array of shape (n_stimuli,)
+    memorability : array of shape (n_stimuli,), or (n_splits, n_stimuli) where splits have scores of their own
     train, test : boolean arrays of shape (n_splits, n_stimuli)
 
     Returns
@@ -25,8 +25,9 @@ def score(
     note = flaw(activations)
     if note:
         return np.full(len(train), np.nan), note
-    predicted = predict_splits(activations, memorability[:, None], train, n_components)[..., 0]
-    rho = np.array([rank_correlation(predicted[k, rows], memorability[rows]) for k, rows in enumerate(test)])
+    observed = np.broadcast_to(memorability, train.shape)
+    predicted = predict_own(activations, observed, train, n_components)
+    rho = np.array([rank_correlation(predicted[k, rows], observed[k, rows]) for k, rows in enumerate(test)])
     return rho, "" if np.isfinite(rho).all() else "constant prediction"
 
 
@@ -55,6 +56,16 @@ def predict_other(fitted: np.ndarray, other: np.ndarray, memorability: np.ndarra
     train = np.arange(len(fitted) + len(other)) < len(fitted)
     known = np.concatenate([memorability, np.full(len(other), memorability.mean())])
     return predict_splits(np.concatenate([fitted, other]), known[:, None], train[None], n_components)[0, ~train, 0]
+
+
+def predict_own(activations: np.ndarray, observed: np.ndarray, train: np.ndarray, n_components: int) -> np.ndarray:
+    """Predictions of each split, shape (n_splits, n_stimuli), from its row of `observed`; equal rows share the work."""
+    predicted = np.empty(train.shape)
+    scores, which = np.unique(observed, axis=0, return_inverse=True)
+    for i, row in enumerate(scores):
+        splits = which.ravel() == i
+        predicted[splits] = predict_splits(activations, row[:, None], train[splits], n_components)[..., 0]
+    return predicted
 
 
 def rank_correlation(predicted: np.ndarray, observed: np.ndarray) -> float:

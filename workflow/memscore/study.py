@@ -221,9 +221,30 @@ def check_config(config: Mapping) -> None:
                 f"{', '.join(areas)}"
             )
     for used in (dataset, images, *generalisation):
-        table = config["datasets"].get(used, {}).get("table")
-        if table and not Path(table).is_file():
-            raise InputError(f"config: datasets: {used}: table: no file {table}; give a path from the repository root")
+        if used in config["datasets"]:
+            check_dataset(used, config["datasets"][used])
+
+
+def check_dataset(name: str, dataset: Mapping) -> None:
+    """Raise InputError where a data set's keys do not say where it is, or name what is not there."""
+    where = f"config: datasets: {name}: "
+    places = [key for key in ("directory", "archive", "url") if key in dataset]
+    if len(places) > 1:
+        raise InputError(f"{where}{' and '.join(places)} both say where it is; leave one of them out")
+    if not places and dataset["source"] in ("memcat", "figrim"):
+        raise InputError(f"{where}{dataset['source']} cannot be downloaded; name its directory: or archive:")
+    if "sha256" in dataset and "directory" in dataset:
+        raise InputError(f"{where}sha256 is an archive's; leave it out beside directory:")
+    for key, kind, there in (
+        ("table", "file", Path.is_file),
+        ("archive", "file", Path.is_file),
+        ("directory", "folder", Path.is_dir),
+        ("images", "folder", Path.is_dir),
+    ):
+        named = dataset.get(key, [])
+        for path in [named] if isinstance(named, str) else named:
+            if not there(Path(path)):
+                raise InputError(f"{where}{key}: no {kind} {path}; give a path from the repository root")
 
 
 def read_models(path: Path) -> list[dict]:

@@ -13,6 +13,7 @@ localrules:
 rule stage_dataset:
     input:
         table=lambda wildcards: config["datasets"][wildcards.set].get("table", []),
+        archive=lambda wildcards: config["datasets"][wildcards.set].get("archive", []),
     output:
         "resources/stimuli/datasets/{set}/stimuli.csv",
     log:
