@@ -13,6 +13,7 @@ from memscore.errors import InputError
 from memscore.files import replacing
 
 SPLIT_VALUES = ("train", "val", "test")
+UNUSED = "unused"  # in no part of a split, such as a training image with a duplicate in test
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 # LaMem's proportions: 45,000 / 3,741 / 10,000 of 58,741.
 LAMEM_TRAIN, LAMEM_VAL = 45_000 / 58_741, 3_741 / 58_741
@@ -46,6 +47,11 @@ def parse_table(path: str | Path) -> pd.DataFrame:
         raise InputError(f"{path}: cannot be read as a table ({problem}); save it as CSV in UTF-8") from error
 
 
+def read_text(path: str | Path) -> pd.DataFrame:
+    """A CSV of the workflow's own with every cell as it is written: numbers go from table to table unchanged."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
 def check_table(table: pd.DataFrame, source: str | Path) -> None:
     """Raise InputError for the first row or column that cannot be used. Line 1 is the header."""
 
@@ -75,7 +81,7 @@ def check_table(table: pd.DataFrame, source: str | Path) -> None:
         )
     for split in split_columns(table):
         refuse(
-            ~table[split].isin(SPLIT_VALUES),
+            ~table[split].isin([*SPLIT_VALUES, UNUSED]),
             lambda row, split=split: f"{split} is {row[split]!r}; it must be train, val or test",
         )
 
