@@ -74,7 +74,7 @@ def look(image: Image.Image) -> str:
     scaled or slightly cropped, a picture keeps most of its bits; another picture shares half of them.
     """
     grey = image.convert("L").resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BOX)
-    waves = dctn(np.asarray(grey, dtype=np.float32))[:LOOK_WAVES, :LOOK_WAVES]
+    waves = dctn(np.asarray(grey, dtype=np.float64))[:LOOK_WAVES, :LOOK_WAVES]
     # Rounded, since a blank image has nothing but rounding noise, of whatever signs.
     waves = waves.round(1)
     return np.packbits(waves > np.median(waves)).tobytes().hex()

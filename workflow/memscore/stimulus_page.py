@@ -4,6 +4,7 @@ import base64
 import io
 import tempfile
 from collections.abc import Mapping
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def write(
 
     table, images : the stimulus table as staged, and `inspection.inspect` of it; its paths start from `folder`
     others : images of the other sets in use, by the set's name
-    flaws : `on_bad_image` and `drop_duplicates` of the set
+    flaws : `on_bad_image` and `drop_duplicates` of a dataset; empty for what the recorded populations saw
     seed : of the sample that is shown of a set without scores
     """
     good, used = images[images["problem"] == ""], selection.readable(table, images)
@@ -59,7 +60,7 @@ def write(
         "between": [(other, between(found, other)) for other in others],
         "n_pairs": len(pairs),
         "pairs": shown_pairs(pairs, used, folder),
-        **flaws,
+        "flaws": flaws,
     }
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -116,10 +117,18 @@ def histogram(table: pd.DataFrame) -> str | None:
 
 def sheets(table: pd.DataFrame, folder: Path, seed: int) -> list[dict]:
     """The most and the least memorable images, or a sample of those without scores: title and cells."""
-    values, n = scores(table), min(N_SHOWN, len(table))
+    values = scores(table)
     if values is None:
+        n = min(N_SHOWN, len(table))
         rows = np.sort(np.random.default_rng(seed).permutation(len(table))[:n])
-        return [{"title": f"{n} images by chance", "cells": [cell(table.loc[row], folder) for row in rows]}]
+        return [
+            {
+                "title": f"{n} of {len(table):,} images, drawn at random",
+                "cells": [cell(table.loc[row], folder) for row in rows],
+            }
+        ]
+    # No image is shown in both.
+    n = min(N_SHOWN, ceil(len(table) / 2))
     best_first = values.sort_values(ascending=False, kind="stable").index
     return [
         {"title": f"The {n} {which} memorable", "cells": [cell(table.loc[row], folder) for row in rows]}

@@ -133,7 +133,7 @@ class Study:
 
     def flaws(self, name: str) -> dict:
         """What is done with a dataset's bad images and duplicates."""
-        return FLAWS | {key: value for key, value in self.config["datasets"].get(name, {}).items() if key in FLAWS}
+        return FLAWS | {key: value for key, value in self.config["datasets"][name].items() if key in FLAWS}
 
     def datasets_in_use(self) -> list[str]:
         """The datasets that the study takes images from."""

@@ -24,7 +24,7 @@ rule stimulus_page:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
     params:
         others=lambda wildcards: STUDY.other_sets(wildcards.kind, wildcards.set),
-        flaws=lambda wildcards: STUDY.flaws(wildcards.set),
+        flaws=lambda wildcards: STUDY.flaws(wildcards.set) if wildcards.kind == "datasets" else {},
         seed=config["seed"],
     message:
         "What is in stimulus set {wildcards.set}: {output.page}"

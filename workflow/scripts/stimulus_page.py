@@ -6,7 +6,7 @@ from memscore.job import job
 
 with job(snakemake) as say:
     table, params = Path(snakemake.input.table), snakemake.params
-    names = (f"{name} ({kind})" for kind, name in params.others)
+    names = map("/".join, params.others)
     page, pairs = stimulus_page.write(
         snakemake.wildcards.set,
         stimuli.read_text(table),
