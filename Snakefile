@@ -13,6 +13,7 @@ configfile: "config/config.yaml"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/stimuli.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/layers.smk"
 include: "workflow/rules/analysis.smk"
 include: "workflow/rules/audit.smk"

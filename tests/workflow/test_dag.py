@@ -84,7 +84,10 @@ def jobs_of(model, *layers) -> set[str]:
 
 
 STAGED = {
+    "resources/stimuli/datasets/mine/staged.csv",
+    "resources/stimuli/datasets/mine/images.csv",
     "resources/stimuli/datasets/mine/stimuli.csv",
+    "resources/stimuli/datasets/mine/duplicates.csv",
     "resources/stimuli/benchmarks/simulated/stimuli.csv",
     "resources/benchmarks/simulated.V1.nc",
     "resources/benchmarks/simulated.IT.nc",
@@ -114,6 +117,8 @@ def test_each_job_is_planned_once(tiny_study, planned, configure, layers_per_job
 def test_job_counts_of_a_clean_folder(tiny_study, job_counts):
     assert job_counts(tiny_study) == {
         "stage_dataset": 1,
+        "check_images": 1,
+        "select_stimuli": 1,
         "stage_stimuli": 1,
         "stage_benchmark": 2,
         "stage_weights": 1,

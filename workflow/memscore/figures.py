@@ -229,6 +229,16 @@ def generalisation_by_region(
         figure.supxlabel("Correlation of ρ with brain similarity over trained layers (Spearman, 95% CI)", fontsize=8)
 
 
+def score_histogram(scores: pd.Series, path: str | Path) -> None:
+    """How many images have which memorability score, in fortieths of the scale; the mean is dotted."""
+    with _figure(path, (4.2, 2.2), "") as figure:
+        ax = figure.add_subplot()
+        ax.hist(scores, bins=np.linspace(0, 1, 41), color=REGION_COLOURS["V2"])
+        ax.axvline(scores.mean(), color=INK, linestyle=(0, (1, 1.5)))
+        ax.annotate(f"mean {scores.mean():.2f}", (scores.mean(), 1), (3, -8), ax.get_xaxis_transform(), "offset points")
+        ax.set(xlim=(0, 1), xlabel="Memorability score", ylabel="Images")
+
+
 def region_colours(benchmarks: Sequence[str]) -> dict[str, str]:
     """Colour of each benchmark: its region's, or the next of `OTHER_COLOURS` for a region without one."""
     others = [name for name in dict.fromkeys(map(region, benchmarks)) if name not in REGION_COLOURS]

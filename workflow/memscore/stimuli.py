@@ -15,6 +15,7 @@ from memscore.files import replacing
 
 SPLIT_VALUES = ("train", "val", "test")
 SPLIT_SCORE = re.compile(r"memorability_\d+")
+UNUSED = "unused"  # in no part of a split, such as a training image with a duplicate in test
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 # LaMem's proportions: 45,000 / 3,741 / 10,000 of 58,741.
 LAMEM_TRAIN, LAMEM_VAL = 45_000 / 58_741, 3_741 / 58_741
@@ -46,6 +47,11 @@ def parse_table(path: str | Path, encoding: str = "utf-8-sig") -> pd.DataFrame:
         raise InputError(f"{path}: cannot be read as a table ({problem}); save it as CSV in UTF-8") from error
 
 
+def read_text(path: str | Path) -> pd.DataFrame:
+    """A CSV of the workflow's own with every cell as it is written: numbers go from table to table unchanged."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
 def check_table(table: pd.DataFrame, source: str | Path) -> None:
     """Raise InputError for the first row or column that cannot be used. Line 1 is the header."""
 
@@ -72,7 +78,7 @@ def check_table(table: pd.DataFrame, source: str | Path) -> None:
         refuse(~score.between(0, 1), lambda row, column=column: f"{column} of {_not_a_score(row, column)}")
     for split in split_columns(table):
         refuse(
-            ~table[split].isin(SPLIT_VALUES),
+            ~table[split].isin([*SPLIT_VALUES, UNUSED]),
             lambda row, split=split: f"{split} is {row[split]!r}; it must be train, val or test",
         )
 

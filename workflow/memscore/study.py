@@ -23,6 +23,8 @@ SCHEMAS = Path(__file__).parent.parent / "schemas"
 CATALOGUE = Path("resources/layers")
 # Areas of the benchmarks that are not Brain-Score's.
 OWN_BENCHMARKS = {"simulated": ("V1", "V2", "V4", "IT"), "cowley2023": ("V4",)}
+# What is done with a dataset's bad images and duplicates, where the config does not say.
+FLAWS = {"on_bad_image": "stop", "drop_duplicates": False}
 MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -125,6 +127,27 @@ class Study:
     def dataset(self) -> str | None:
         """The stimulus set whose memorability is predicted."""
         return self.config["memorability"]["dataset"] if self.config["memorability"] else None
+
+    def dataset_source(self, name: str) -> dict:
+        """What the config says about where a dataset comes from, without what is done with its flaws."""
+        return {key: value for key, value in self.config["datasets"][name].items() if key not in FLAWS}
+
+    def flaws(self, name: str) -> dict:
+        """What is done with a dataset's bad images and duplicates."""
+        return FLAWS | {key: value for key, value in self.config["datasets"][name].items() if key in FLAWS}
+
+    def datasets_in_use(self) -> list[str]:
+        """The datasets that the study takes images from."""
+        return list(dict.fromkeys([*([self.dataset] if self.dataset else []), *self.reference_sets()]))
+
+    def stimulus_sets(self) -> list[tuple[str, str]]:
+        """(kind, name) of every stimulus set in use."""
+        sets = {"datasets": self.datasets_in_use(), "benchmarks": self.brain_sets()}
+        return [(kind, name) for kind, names in sets.items() for name in names]
+
+    def other_sets(self, kind: str, name: str) -> list[tuple[str, str]]:
+        """(kind, name) of the stimulus sets in use but one, which its images may be in too."""
+        return [each for each in self.stimulus_sets() if each != (kind, name)]
 
     def reference_sets(self) -> list[str]:
         """The stimulus set that reference images for principal components come from, unless a folder has them."""
