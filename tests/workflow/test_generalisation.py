@@ -112,4 +112,4 @@ def test_a_data_set_that_is_none_is_refused_at_once(tiny_study, run_snakemake, c
     configure(tiny_study, generalisation=["mine", "lamem"])
     code, output = run_snakemake(tiny_study, "--dry-run")
     assert code == 1
-    assert output.strip() == "memscore: config: generalisation: 'lamem' is not among datasets (mine)"
+    assert output.strip() == "memscore: config: generalisation: 'lamem' is not among datasets (mine, tiles)"
