@@ -42,11 +42,13 @@ def stage_dataset(
             "stimulus_id": published["image_file"].astype(str),
             "path": find_images(published, images, source),
             "memorability": published[score],
-            "n_responses": published["n_resp"],
             "category": published["category"],
             "subcategory": published["subcategory"],
         }
     )
+    if score == SCORES["uncorrected"]:
+        # A corrected score is no share of answers: human consistency cannot be had from it.
+        table.insert(3, "n_responses", published["n_resp"])
     stimuli.check_table(table, source)
     stimuli.write_table(table_path, with_splits(table, dataset, seed, source))
 
