@@ -130,12 +130,18 @@ def test_table_of_the_reference_images_must_exist(config, catalogue):
 @pytest.mark.parametrize(
     ("dataset", "words"),
     [
-        ({"source": "simulated", "table": "a.csv"}, ["unknown key 'table'", "known are source;"]),
+        (
+            {"source": "simulated", "table": "a.csv"},
+            ["unknown key 'table'", "known are drop_duplicates, on_bad_image, source;"],
+        ),
         (
             {"source": "table", "table": "a.csv", "url": "http://a/b"},
-            ["'url'", "group, images, n_splits, source, table"],
+            ["'url'", "group, images, n_splits, on_bad_image, source, table"],
         ),
-        ({"source": "lamem", "n_splits": 5}, ["'n_splits'", "archive, directory, sha256, source, url"]),
+        (
+            {"source": "lamem", "n_splits": 5},
+            ["'n_splits'", "archive, directory, drop_duplicates, on_bad_image, sha256, source, url"],
+        ),
         ({"source": "lamem", "archive": ["a", "b"]}, ["archive:", "'string'"]),
         ({"source": "lamem", "url": "lamem.tar.gz"}, ["url:", "'lamem.tar.gz'"]),
         ({"source": "lamem", "url": "http://here/"}, ["url:", "'http://here/'"]),

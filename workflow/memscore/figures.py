@@ -189,8 +189,8 @@ def across_against_within(
             within, across = f"within.{tested}", f"across.{fitted}.{tested}"
             _require(table, "generalisation", [within])
             _scatter(ax, table, within, INK, across)
-            change = (table[across] - table[within])[table["trained"]].median()
-            note = f"median change {_number(change)}" if np.isfinite(change) else "no trained layer scored"
+            change = (table[across] - table[within])[table["trained"]].dropna()
+            note = f"median change {_number(change.median())}" if len(change) else "no trained layer scored"
             _heading(ax, _rho_name(across), INK, f"{note}, trained layers")
             people = consistency[tested]
             _limit(ax, _people(people), people["human_consistency"])
