@@ -260,7 +260,7 @@ def test_half_a_study_comes_to_its_end(finished_study, run_snakemake, half, scor
 def test_slurm_profile_asks_for_a_gpu_where_networks_run(tiny_study, run_snakemake):
     assert (tiny_study / "slurm/config.yaml").exists()
     for rules in (tiny_study / "workflow/rules").glob("*.smk"):  # Snakemake shows a job's message or its resources.
-        rules.write_text(re.sub(r"^ +message:\n.*\n", "", rules.read_text(), flags=re.MULTILINE))
+        rules.write_text(re.sub(r"^    message:\n(        .*\n)+", "", rules.read_text(), flags=re.MULTILINE))
     code, output = run_snakemake(tiny_study, "--profile", "slurm", "--dry-run")
     assert code == 0, output
     jobs = re.split(r"^rule (\w+):$", output, flags=re.MULTILINE)[1:]
