@@ -138,7 +138,8 @@ class Study:
 
     def datasets_in_use(self) -> list[str]:
         """The datasets that the study takes images from."""
-        return list(dict.fromkeys([*([self.dataset] if self.dataset else []), *self.reference_sets()]))
+        named = [self.dataset] if self.dataset else []
+        return list(dict.fromkeys([*named, *self.reference_sets(), *self.generalisation]))
 
     def stimulus_sets(self) -> list[tuple[str, str]]:
         """(kind, name) of every stimulus set in use."""

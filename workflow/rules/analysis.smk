@@ -62,7 +62,7 @@ rule layers:
 
 rule consistency:
     input:
-        stimuli=rules.stage_dataset.output[0],
+        stimuli=rules.select_stimuli.output.stimuli,
     output:
         report("results/consistency/{set}.csv", caption="../report/consistency.rst", category="Tables"),
     log:

@@ -3,15 +3,13 @@ from pathlib import Path
 from memscore import audit, brain, stimuli, store
 from memscore.files import write_rows
 from memscore.job import job
-from memscore.sources import brainscore, cowley2023, simulated
-from memscore.study import stimulus_set_of
-
-SOURCES = {"simulated": simulated, "cowley2023": cowley2023}
+from memscore.sources.brainscore import brainscore
+from memscore.sources.recordings import source_of
 
 with job(snakemake) as say:
     wildcards, table = snakemake.wildcards, Path(snakemake.input.stimuli[0])
-    source = SOURCES.get(stimulus_set_of(wildcards.benchmark), brainscore)
-    with brainscore.brainscore(wildcards.benchmark):
+    source = source_of(wildcards.benchmark)
+    with brainscore(wildcards.benchmark):
         neural_benchmarks = source.neural_benchmarks(wildcards.benchmark, table, **snakemake.params.source)
         row = audit.audit(
             dict(store.read(snakemake.input.activations[0]))[wildcards.layer],
