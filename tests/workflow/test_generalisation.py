@@ -25,6 +25,8 @@ def counts(output) -> dict[str, int]:
 
 EXPECTED = {
     "stage_dataset": 2,
+    "check_images": 2,
+    "select_stimuli": 2,
     "stage_stimuli": 1,
     "stage_benchmark": 2,
     "stage_weights": 1,
