@@ -1,10 +1,14 @@
-"""Shared by all tests: scratch copies of the workflow, a study of seconds, and the real `snakemake`."""
+"""Shared by all tests: scratch copies of the workflow, a study of seconds, the real `snakemake`, a bad server."""
 
+import http.client
 import os
 import shutil
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -207,3 +211,122 @@ def finished_original(make_tiny_study, run_snakemake, tmp_path_factory):
 def finished_study(finished_original, tmp_path):
     """The tiny study, run to its end; a copy for each test, with its times and Snakemake's memory of it."""
     return shutil.copytree(finished_original, tmp_path / "study")
+
+
+class Server(ThreadingHTTPServer):
+    """HTTP on loopback that fails on demand.
+
+    answer : (method, path, headers) -> (status, headers, body)
+    fault : a status to give instead, `changed` for one bit flipped, `hang up` half-way; None for none
+    """
+
+    daemon_threads = True
+
+    def __init__(self, answer):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answer, self.fault, self.requests = answer, None, []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
+        self.thread.start()
+
+    def stop(self) -> None:
+        """From now on connections are refused."""
+        self.shutdown()
+        self.server_close()
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.requests.append((self.command, self.path))
+        fault = self.server.fault
+        if isinstance(fault, int):
+            status, headers, body = fault, {"Content-Length": "0"}, b""
+        else:
+            status, headers, body = self.server.answer(self.command, self.path, dict(self.headers))
+        if fault == "changed" and body:
+            middle = len(body) // 2
+            body = body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
+        self.send_response(status)
+        for name, value in ({"Content-Length": str(len(body))} | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body[: len(body) // 2] if fault == "hang up" else body)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def serve():
+    """serve(answer): a `Server`, stopped when the test ends."""
+    servers = []
+
+    def start(answer) -> Server:
+        servers.append(Server(answer))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def nobodys_aws(monkeypatch):
+    """No AWS account of the person who runs the tests, and no server that tells of one."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "/dev/null")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory):
+    """moto's S3 on loopback with the recordings of benchmarks2026, and what their plugins would say of them."""
+    import benchmarks2026
+    import boto3
+    from brainscore_core.supported_data_standards.brainio import fetch
+    from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "lab")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("TQDM_DISABLE", "1")
+        patch.setattr(fetch, "_local_data_path", str(tmp_path_factory.mktemp("packaging")))
+        patch.setattr(boto3, "DEFAULT_SESSION", None)
+        client, bucket = boto3.client("s3"), benchmarks2026.BUCKET
+        client.create_bucket(Bucket=bucket)
+        client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        packaged = benchmarks2026.package(tmp_path_factory.mktemp("images"))
+        for item in client.list_objects_v2(Bucket=bucket)["Contents"]:
+            client.put_object_acl(Bucket=bucket, Key=item["Key"], ACL="public-read")
+    yield SimpleNamespace(host=host, port=port, packaged=packaged)
+    server.stop()
+
+
+@pytest.fixture
+def brainio_server(s3, serve, nobodys_aws, tmp_path, monkeypatch):
+    """The S3 behind a `Server`, for this process and those it starts; their home and BrainIO's cache are empty."""
+
+    def forward(method, path, headers):
+        connection = http.client.HTTPConnection(s3.host, s3.port)
+        connection.request(method, path, headers=headers)
+        response = connection.getresponse()
+        left_out = ("connection", "date", "server", *(() if server.checksums else ("x-amz-checksum-crc32",)))
+        kept = {name: value for name, value in response.getheaders() if name.lower() not in left_out}
+        return response.status, kept, response.read()
+
+    server = serve(forward)
+    server.checksums = False  # Brain-Score's older files have none that boto would check.
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("BRAINIO_HOME", str(tmp_path / "brainio"))
+    return server

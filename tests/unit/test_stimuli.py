@@ -1,5 +1,7 @@
 """Stimulus tables, splits and pixels: every kind of image file, and every way a table can be wrong."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -428,3 +430,55 @@ def test_own_table_of_another_encoding_is_refused(mine):
 def test_missing_own_table_is_refused(tmp_path):
     dataset = {"source": "table", "table": str(tmp_path / "nowhere.csv")}
     assert "nowhere.csv" in refusal(table_source.stage_dataset, tmp_path / "stimuli.csv", dataset, seed=1)
+
+
+# Reference images
+
+
+def test_images_in_a_folder_and_its_subfolders(tmp_path):
+    names = ["b/2.JPEG", "a/1.png", "a/deep/3.Jpg", "4.tiff"]
+    for name in [*names, "a/notes.txt", "a/.5.png", ".cache/6.png", "png"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    elsewhere = tmp_path.parent / f"{tmp_path.name} elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "7.webp").touch()
+    (tmp_path / "linked").symlink_to(elsewhere)
+    expected = {tmp_path / name for name in [*names, "linked/7.webp"]}
+    assert set(stimuli.images_in_folder(tmp_path)) == expected
+    assert len(stimuli.images_in_folder(str(tmp_path))) == len(expected)
+
+
+def test_images_of_a_table_lie_beside_it(mine, tmp_path):
+    table = pd.DataFrame({"stimulus_id": ["1", "2"], "path": ["b.png", str(tmp_path / "a.png")]})
+    stimuli.write_table(tmp_path / "in here" / "stimuli.csv", table)
+    assert stimuli.images_of_table(tmp_path / "in here/stimuli.csv") == [tmp_path / "in here/b.png", tmp_path / "a.png"]
+
+
+def test_references_are_the_first_of_each_class(tmp_path):
+    """Of ImageNet's 50 validation images in each of 1,000 folders."""
+    images = [tmp_path / f"n{k:08d}" / f"ILSVRC2012_val_{i:08d}.JPEG" for k in range(1000) for i in range(50)]
+    shuffled = np.random.default_rng(0).permutation(len(images))
+    table = stimuli.references([images[i] for i in shuffled], 1000, "val")
+    assert list(table.path) == [str(image) for image in images[::50]]
+    stimuli.check_table(table, "references")
+
+
+@given(n_images=st.integers(2, 300), data=st.data())
+def test_references_are_evenly_spaced(n_images, data):
+    n = data.draw(st.integers(2, n_images))
+    images = [Path(f"/images/{i:04d}.png") for i in range(n_images)]
+    chosen = [images.index(Path(path)) for path in stimuli.references(images, n, "images").path]
+    assert len(chosen) == n
+    assert chosen[0] == 0
+    gaps = np.diff([*chosen, n_images])
+    assert gaps.min() >= n_images // n
+    assert gaps.max() <= -(-n_images // n)
+
+
+def test_too_few_references_are_refused(tmp_path):
+    images = [tmp_path / f"{i}.png" for i in range(9)]
+    message = refusal(stimuli.references, images * 2, 10, "val")
+    assert message.startswith("config: reduction: pca_images: val has 9 images, pca: 10 needs as many; ")
+    assert len(stimuli.references(images, 9, "val")) == 9
+    assert "has 0 images" in refusal(stimuli.references, stimuli.images_in_folder(tmp_path), 10, "val")

@@ -67,6 +67,10 @@ def test_default_config_is_accepted(config, catalogue):
         ),
         ("seed", ..., ["missing", "'seed'"]),
         ("reduction.sketch", ..., ["reduction:", "missing", "'sketch'"]),
+        ("reduction.pca", ..., ["reduction:", "missing", "'pca'"]),
+        ("reduction.pca", 1, ["reduction: pca:", "1", "minimum"]),
+        ("reduction.pca", "all", ["reduction: pca:", "'all'", "integer"]),
+        ("reduction.pca_images", ["tiles"], ["reduction: pca_images:", "['tiles']", "string"]),
         ("datasets.mine", {"source": "table"}, ["datasets: mine:", "missing", "'table'"]),
         ("seed", "one", ["seed:", "'one'", "integer"]),
         ("seed", -1, ["seed:", "-1"]),
@@ -90,6 +94,37 @@ def test_bad_config_is_refused(config, catalogue, path, value, words):
     for word in words:
         assert word in message
     assert "config/config.yaml explains" in message or path in ("memorability.dataset", "brain.benchmarks")
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (None, ["pca needs reference images", "a stimulus set or a folder"]),
+        ("", ["pca needs reference images"]),
+        ("imagenet/val", ["'imagenet/val'", "among datasets (tiles)", "nor a folder", "repository root"]),
+        ("Snakefile", ["'Snakefile'", "nor a folder"]),
+    ],
+)
+def test_principal_components_need_reference_images(config, catalogue, images, words):
+    config = changed(changed(config, "reduction.pca", 1000), "reduction.pca_images", images)
+    message = refusal(config, catalogue)
+    assert message.startswith("config: reduction: pca_images: ")
+    for word in words:
+        assert word in message
+    assert study.load(changed(config, "reduction.pca", None), catalogue).reference_sets() == []
+
+
+def test_reference_images_are_a_stimulus_set_or_a_folder(config, catalogue, tmp_path):
+    config = changed(config, "reduction.pca", 1000)
+    assert study.load(changed(config, "reduction.pca_images", "tiles"), catalogue).reference_sets() == ["tiles"]
+    assert study.load(changed(config, "reduction.pca_images", str(tmp_path)), catalogue).reference_sets() == []
+
+
+def test_table_of_the_reference_images_must_exist(config, catalogue):
+    config = changed(config, "datasets.mine", {"source": "table", "table": "nowhere.csv"})
+    assert study.load(config, catalogue)
+    config = changed(changed(config, "reduction.pca", 10), "reduction.pca_images", "mine")
+    assert refusal(config, catalogue).startswith("config: datasets: mine: table: no file nowhere.csv; ")
 
 
 @pytest.mark.parametrize("path", ["memorability", "brain"])
@@ -255,3 +290,27 @@ def test_parse_of_known_models_imports_no_torch(config, catalogue, repository):
     arguments = [sys.executable, "-c", code, json.dumps(config), str(catalogue)]
     ran = subprocess.run(arguments, cwd=repository / "workflow", capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == f"{config['layers']['count']} []"
+
+
+@pytest.mark.parametrize(
+    ("audit", "words"),
+    [
+        ({"model": "lite9", "layer": "penultimate", "benchmark": "simulated.IT"}, ["model 'lite9'", "tiny"]),
+        ({"model": "tiny", "layer": "blocks.9", "benchmark": "simulated.IT"}, ["layer 'blocks.9'", "penultimate"]),
+        ({"model": "tiny", "layer": "penultimate", "benchmark": "cowley2023.V4"}, ["'cowley2023.V4'", "simulated.IT"]),
+    ],
+)
+def test_audit_of_what_is_not_in_the_study_is_refused(config, catalogue, audit, words):
+    message = refusal(config | {"audit": [audit], "layers": {"count": 3, "every": None}}, catalogue)
+    assert message.startswith("config: audit: ")
+    for word in words:
+        assert word in message
+
+
+def test_audit_takes_the_middle_and_the_last_layer_of_the_first_network(config, catalogue):
+    loaded = study.load(config, catalogue)
+    audits = loaded.audits()
+    assert {model for model, _, _ in audits} == {"tiny"}
+    assert {benchmark for _, _, benchmark in audits} == set(config["brain"]["benchmarks"])
+    layers = [layer["name"] for layer in loaded.models["tiny"].layers]
+    assert {layer for _, layer, _ in audits} == {layers[len(layers) // 2], "penultimate"}

@@ -8,6 +8,7 @@ pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("snakemake")]
 
 PIXELS = "resources/pixels/datasets/mine/64x64-bilinear.npy"
 WEIGHTS = "resources/weights/tiny.safetensors"
+REFERENCES = "resources/stimuli/references/pca/stimuli.csv"
 
 
 def files(folder) -> list[str]:
@@ -112,3 +113,21 @@ def test_layers_that_say_nothing_do_not_stop_the_study(finished_study, run_snake
     summary = (finished_study / "results/summary.rst").read_text()
     assert "``constant``: constant" in summary
     assert "``broken``: not finite" in summary
+
+
+def test_too_few_reference_images(tiny_study, run_snakemake, configure):
+    configure(tiny_study, reduction={"pca": 1000, "pca_images": "images"})
+    words = ["config: reduction: pca_images: images has 48 images, pca: 1000", "lower pca"]
+    complaint(run_snakemake(tiny_study, "--cores", "2", REFERENCES), words)
+    assert files(tiny_study) == []
+
+    configure(tiny_study, reduction={"pca": 1000, "pca_images": "mine"})
+    words = ["config: reduction: pca_images: mine has 48 images, pca: 1000", "lower pca"]
+    complaint(run_snakemake(tiny_study, "--cores", "2", REFERENCES), words)
+    assert files(tiny_study) == ["resources/stimuli/datasets/mine/stimuli.csv"]
+
+
+def test_no_such_reference_images(tiny_study, run_snakemake, configure):
+    configure(tiny_study, reduction={"pca": 1000, "pca_images": "imagenet/val"})
+    words = ["config: reduction: pca_images: 'imagenet/val'", "mine, tiles)", "nor a folder"]
+    check_refused_at_once(tiny_study, run_snakemake, words)

@@ -8,11 +8,14 @@ import subprocess
 import sys
 import time
 
+import netCDF4
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import yaml
+
+from memscore import store
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("snakemake")]
 
@@ -294,3 +297,45 @@ def test_killed_run_resumes(tiny_study, run_snakemake, configure, add_lab_networ
     assert list(table.index) == ["conv", "penultimate"]
     assert table["memorability"].notna().all()
     assert not list((tiny_study / "results").rglob("[!.]*.nc")), "temporary files are left"
+
+
+def test_principal_components_through_the_study(finished_study, run_snakemake, configure, planned):
+    """Over half of the study's own images: what is new is planned, and the activations are their components."""
+    configure(finished_study, reduction={"sketch": 4096, "pca": 24, "pca_images": "mine"})
+    references = {
+        "resources/stimuli/references/pca/stimuli.csv",
+        "resources/pixels/references/pca/64x64-bilinear.npy",
+    }
+    assert (
+        planned(finished_study)
+        == references | jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate") | AFTER_THE_LAST_JOB
+    )
+    before = pd.read_csv(finished_study / "results/layers.csv")
+    scratch = finished_study / "scratch"
+    scratch.mkdir()
+    arguments = ("--cores", "2", "--notemp", "--default-resources", f"tmpdir={str(scratch)!r}")
+    code, output = run_snakemake(finished_study, *arguments)
+    assert code == 0, output
+    table = pd.read_csv(finished_study / "resources/stimuli/references/pca/stimuli.csv")
+    assert [path[-len("images/00.png") :] for path in table.path] == [f"images/{i:02d}.png" for i in range(0, 48, 2)]
+    path = finished_study / "results/activations/datasets/mine/tiny/conv1.0.nc"
+    with netCDF4.Dataset(path) as file:
+        assert file.reduction == "sketch 4096, pca 24"
+    ((_, features),) = store.read(path)
+    assert features.shape == (48, 23)
+    # Principal components are uncorrelated over the very images that they come from.
+    correlation = np.corrcoef(features[::2], rowvar=False)
+    np.testing.assert_allclose(correlation, np.eye(23), atol=1e-3)
+    after = pd.read_csv(finished_study / "results/layers.csv")
+    assert list(after.columns) == list(before.columns)
+    assert after["memorability"].notna().all()
+    assert list(scratch.iterdir()) == []
+
+
+def test_principal_components_over_a_folder(finished_study, run_snakemake, configure):
+    configure(finished_study, reduction={"sketch": None, "pca": 48, "pca_images": "images"})
+    target = "results/activations/datasets/mine/tiny/conv1.0.nc"
+    code, output = run_snakemake(finished_study, "--cores", "2", "--notemp", target)
+    assert code == 0, output
+    ((_, features),) = store.read(finished_study / target)
+    assert features.shape == (48, 47)

@@ -1,13 +1,16 @@
 """Activations of chosen layers, streamed: one forward pass, reduced inside the hooks, a batch at a time."""
 
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from memscore.errors import InputError
 from memscore.models import PENULTIMATE, flat_tensors, hook_penultimate
-from memscore.reduction import Sketch
+from memscore.reduction import PrincipalComponents, Sketch
 
 
 def pick_device(name: str) -> str:
@@ -26,26 +29,42 @@ class _PassComplete(Exception):
 class Recorder:
     """Hooks on a model that keep the reduced activations of `layers` during one forward pass.
 
+    Used in a `with` statement, at whose end the model is without them again.
+
     Parameters
     ----------
     layers : how often each wanted layer runs in a pass (`calls` of `models.describe`), by name; `penultimate`
         is what enters the classifier. A module that runs several times is recorded at its last call, as
         Brain-Score does.
-    sketch : number of features kept of a layer, or None for all
+    reduce : what makes of each layer's activation (n, ...) a copy (n, n_features), by the layer's name
     """
 
-    def __init__(self, model: torch.nn.Module, layers: Mapping[str, int], sketch: int | None):
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        layers: Mapping[str, int],
+        reduce: Mapping[str, Callable[[torch.Tensor], torch.Tensor]],
+    ):
         self._model = model
         self._calls = dict(layers)
-        self._sketches = {layer: Sketch(layer, sketch) for layer in layers}
-        modules = dict(model.named_modules())
-        for layer in layers:
+        self._reduce = reduce
+
+    def __enter__(self) -> "Recorder":
+        self._hooks = []
+        modules = dict(self._model.named_modules())
+        for layer in self._calls:
             if layer == PENULTIMATE:
-                hook_penultimate(model, lambda _, tensors: self._record(PENULTIMATE, tensors))
+                self._hooks += hook_penultimate(self._model, lambda _, tensors: self._record(PENULTIMATE, tensors))
             else:
-                modules[layer].register_forward_hook(
+                hook = modules[layer].register_forward_hook(
                     lambda _, __, output, layer=layer: self._record(layer, flat_tensors(output))
                 )
+                self._hooks.append(hook)
+        return self
+
+    def __exit__(self, *_) -> None:
+        for hook in self._hooks:
+            hook.remove()
 
     def _record(self, layer: str, tensors: list[torch.Tensor]) -> None:
         self._calls_left[layer] -= 1
@@ -54,7 +73,7 @@ class Recorder:
             tensors = self._entering
         if self._calls_left[layer] == 0:
             whole = tensors[0] if len(tensors) == 1 else torch.cat([tensor.flatten(1) for tensor in tensors], 1)
-            self._recorded[layer] = self._sketches[layer](whole)
+            self._recorded[layer] = self._reduce[layer](whole)
             if len(self._recorded) == len(self._calls):
                 raise _PassComplete
 
@@ -78,20 +97,45 @@ def extract(
     *,
     batch_size: int = 32,
     sketch: int | None = None,
+    references: np.ndarray | None = None,
+    scratch: str | Path | None = None,
     device: str = "cpu",
 ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
     """Yield (rows, activations by layer) for one batch of stimuli after the other.
 
     pixels : uint8 array (n_stimuli, height, width, 3), may be memory-mapped
     mean, std : the network's own, per channel, for pixel values in [0, 1]
+    sketch : number of features to which a layer is folded, or None for all
+    references : pixels of reference images, to whose principal components what is left of each layer is then
+        reduced; None reduces no further
+    scratch : folder for the references' activations while this runs, None for the system's
     """
     model = model.eval().to(device, memory_format=torch.channels_last)
-    record = Recorder(model, layers, sketch)
     shift = torch.tensor(mean, device=device).view(1, 3, 1, 1) * 255
     scale = torch.tensor(std, device=device).view(1, 3, 1, 1) * 255
-    with torch.inference_mode():
-        for start in range(0, len(pixels), batch_size):
-            rows = slice(start, min(start + batch_size, len(pixels)))
-            images = torch.from_numpy(np.array(pixels[rows])).to(device).permute(0, 3, 1, 2).float()
-            recorded = record((images - shift) / scale)
-            yield rows, {layer: recorded[layer].cpu().numpy() for layer in layers}
+
+    def passes(pixels, reduce):
+        with torch.inference_mode(), Recorder(model, layers, reduce) as record:
+            for start in range(0, len(pixels), batch_size):
+                rows = slice(start, min(start + batch_size, len(pixels)))
+                images = torch.from_numpy(np.array(pixels[rows])).to(device).permute(0, 3, 1, 2).float()
+                recorded = record((images - shift) / scale)
+                yield rows, {layer: recorded[layer].cpu().numpy() for layer in layers}
+
+    sketches = {layer: Sketch(layer, sketch) for layer in layers}
+    if references is None:
+        yield from passes(pixels, sketches)
+        return
+    with ExitStack() as files:
+        components = {}
+        for layer in layers:
+            file = files.enter_context(tempfile.TemporaryFile(dir=scratch))
+            components[layer] = PrincipalComponents(len(references), file)
+        for rows, sketched in passes(references, sketches):
+            for layer, activations in sketched.items():
+                components[layer].add(rows, activations)
+        for layer in layers:
+            components[layer].fit()
+        yield from passes(
+            pixels, {layer: lambda x, layer=layer: components[layer](sketches[layer](x)) for layer in layers}
+        )

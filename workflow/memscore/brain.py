@@ -151,9 +151,9 @@ def in_order_of(benchmark: xr.Dataset, stimulus_ids: Sequence[str]) -> xr.Datase
     ordered["responses"] = ordered["responses"].where(shown)
     for part in ("train", "test"):
         ordered[part] = ordered[part].astype(bool) & shown
-    return ordered.assign_coords(
-        stimulus_id=("stimulus", list(stimulus_ids)), stratum=ordered["stratum"].where(shown, "")
-    )
+    # Bare values: an xarray stratum would bring the old identifiers along.
+    strata = np.where(shown.values, ordered["stratum"].values, "")
+    return ordered.assign_coords(stimulus_id=("stimulus", list(stimulus_ids)), stratum=("stimulus", strata))
 
 
 def pool(sessions: Sequence[xr.Dataset], **attrs: str) -> xr.Dataset:

@@ -8,7 +8,7 @@ import requests
 from memscore.errors import InputError
 from memscore.files import replacing
 
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = (10, 60)  # for a connection to each of the server's addresses, and for the next bytes
 CHUNK_BYTES = 1 << 20
 
 
@@ -27,13 +27,13 @@ def download(url: str, path: str | Path, blob_id: str) -> Path:
                 for chunk in response.iter_content(CHUNK_BYTES):
                     file.write(chunk)
         except requests.HTTPError as error:
-            raise InputError(
-                f"{url}: the server answers {error.response.status_code}; is the address right?"
-            ) from error
+            status = error.response.status_code
+            advice = "try again later" if status >= 500 else "is the address right?"
+            raise InputError(f"{url}: the server answers {status}; {advice}") from error
         except requests.RequestException as error:
             raise InputError(
-                f"{url}: cannot be downloaded ({type(error).__name__}); run staging where there is internet, such as a "
-                "login node, or give a copy as directory:"
+                f"{url}: cannot be downloaded ({type(error).__name__}); try again, or run staging where there is "
+                "internet, such as a login node, or give a copy as directory:"
             ) from error
         found = git_blob_id(temporary)
         if found != blob_id:

@@ -157,11 +157,11 @@ def leaf_modules(model) -> list[tuple[str, object]]:
     ]
 
 
-def hook_penultimate(model, record: Callable[[str, list], None]) -> None:
+def hook_penultimate(model, record: Callable[[str, list], None]) -> list:
     """Call `record(what, tensors)` with what enters each classifier: after pooling, before the last linear map.
 
     A model without a classifier (`num_classes=0`) gives its output. Convolutional classifiers that come before
-    the pooling give their input's spatial mean.
+    the pooling give their input's spatial mean. Returns the hooks' handles.
     """
     import torch
 
@@ -170,12 +170,14 @@ def hook_penultimate(model, record: Callable[[str, list], None]) -> None:
     heads = [part for head in heads for part in (head if isinstance(head, torch.nn.ModuleList) else [head])]
     heads = [getattr(head, "fc", head) for head in heads]  # some of timm give a whole head, pooling included
     heads = [head for head in heads if isinstance(head, torch.nn.Module) and type(head).__name__ not in PASS_THROUGH]
-    for head in heads:
+    if not heads:
+        return [model.register_forward_hook(lambda _, __, output: record("output", flat_tensors(output)))]
+    return [
         head.register_forward_pre_hook(
             lambda module, inputs: record(f"input of {type(module).__name__}", [pooled(inputs[0])])
         )
-    if not heads:
-        model.register_forward_hook(lambda _, __, output: record("output", flat_tensors(output)))
+        for head in heads
+    ]
 
 
 def pooled(activation):

@@ -5,9 +5,19 @@ stimulus.
 """
 
 import hashlib
+import os
+from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
 import torch
+
+from memscore.errors import InputError
+
+# Numbers of a stored chunk: 16 MB in float32, so that a few in float64 fit beside each other anywhere.
+CHUNK = 2**22
+# Of the first component's singular value: what float32 activations, and Brain-Score's SVD of them, cannot tell from 0.
+NOISE = 1e-6
 
 
 class Sketch:
@@ -38,3 +48,104 @@ class Sketch:
         folded = signed[:, :whole].unflatten(1, (-1, self.d)).sum(1)
         folded[:, : n_features - whole] += signed[:, whole:]
         return folded
+
+
+class PrincipalComponents:
+    """The principal components of one layer over reference images, as Brain-Score's LayerPCA has them, up to sign.
+
+    LayerPCA (brainscore_vision 2.4, model_helpers/activations/pca.py) fits scikit-learn's PCA with as many
+    components as there are reference images, and passes on a layer with no more features than that. Here the
+    components come from the images' inner products: with X the centred activations (n_images, n_features) and
+    X Xᵀ = U S² Uᵀ, they are S⁻¹ Uᵀ X, for layers of any size.
+
+    Centred, n images span n - 1 dimensions at most: Brain-Score's last component is rounding noise. It is left
+    out here, as is any other that `NOISE` cannot tell from zero; hence 999 features from 1,000 images. A layer that
+    is constant over the references has one feature, always zero; one that is not finite has one, NaN.
+
+    Usage: `add` every reference, `fit` once, then call. What is kept, n_images x n_features x 4 bytes, lies in
+    `file` (a tempfile.TemporaryFile), one chunk of features behind the other, and one is looked at at a time.
+    """
+
+    def __init__(self, n_images: int, file: BinaryIO):
+        self.n_images = n_images
+        self._file = file
+        self._mean = None
+
+    def add(self, rows: slice, activations: np.ndarray) -> None:
+        """Keep the activations (n, n_features) of the reference images `rows`."""
+        n_features = activations.shape[1]
+        if n_features <= self.n_images:
+            return
+        if self._mean is None:
+            self._mean = np.empty(n_features, np.float32)
+            self._reserve(self.n_images * n_features * 4)
+        for features, stored in self._chunks():
+            stored[rows] = activations[:, features]
+
+    def fit(self) -> None:
+        """Turn the stored activations into components, in place."""
+        if self._mean is None:
+            return
+        gram = np.zeros((self.n_images, self.n_images))
+        for features, stored in self._chunks():
+            self._mean[features], centred = centre(stored)
+            gram += centred @ centred.T
+        turn = components_of(gram)
+        self._n_components = len(turn)
+        for _, stored in self._chunks():
+            stored[: len(turn)] = turn @ centre(stored)[1]
+
+    def __call__(self, activations: torch.Tensor) -> torch.Tensor:
+        """Array (n, n_features) to (n, n_components), float32; small layers as they are."""
+        if self._mean is None:
+            return activations
+        device = activations.device
+        projected = activations.new_zeros(len(activations), self._n_components)
+        for features, stored in self._chunks():
+            components = torch.from_numpy(stored[: self._n_components]).to(device)
+            mean = torch.from_numpy(self._mean[features]).to(device)
+            projected += (activations[:, features] - mean) @ components.T
+        return projected
+
+    def _reserve(self, n_bytes: int) -> None:
+        """Claim the file's space at once: a disk that is full later would kill the process without a word."""
+        try:
+            os.posix_fallocate(self._file.fileno(), 0, n_bytes)
+        except OSError as error:
+            raise InputError(
+                f"reduction: pca: no room for {n_bytes / 1e9:.1f} GB of a layer's reference activations in the job's "
+                f"tmpdir ({error.strerror}); lower layers_per_job, or name another with --default-resources tmpdir=..."
+            ) from error
+
+    def _chunks(self) -> Iterator[tuple[slice, np.memmap]]:
+        """(features, their array (n_images, n)) of each chunk, mapped only while it is looked at."""
+        step, n_features = max(1, CHUNK // self.n_images), len(self._mean)
+        for start in range(0, n_features, step):
+            features = slice(start, min(start + step, n_features))
+            shape = self.n_images, features.stop - start
+            yield features, np.memmap(self._file, np.float32, "r+", offset=start * self.n_images * 4, shape=shape)
+
+
+def centre(activations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(mean, activations without it) over images, float64; exactly zero for a feature that is constant."""
+    with np.errstate(invalid="ignore"):  # The result says whether a layer was finite.
+        centred = activations - activations[0].astype(np.float64)
+        shift = centred.mean(0)
+        centred -= shift
+        return activations[0] + shift, centred
+
+
+def components_of(gram: np.ndarray) -> np.ndarray:
+    """The matrix (n_components, n_images) that turns centred activations, whose inner products these are, into
+    components of unit length, the first with the largest variance."""
+    if not np.isfinite(gram).all():
+        return np.full((1, len(gram)), np.nan)
+    variance, images = np.linalg.eigh(gram)
+    variance, images = variance[::-1], images[:, ::-1]
+    kept = variance > NOISE**2 * variance[0]
+    if not kept.any():
+        return np.zeros((1, len(gram)))
+    images = images[:, kept]
+    # An eigenvector's sign is LAPACK's whim: that of its largest entry is made positive.
+    images = images * np.sign(np.take_along_axis(images, np.abs(images).argmax(0)[None], 0))
+    return (images / np.sqrt(variance[kept])).T

@@ -1,5 +1,6 @@
 """Stimulus sets: their table, their splits, and their pixels at a network's input size."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ from memscore.errors import InputError
 from memscore.files import replacing
 
 SPLIT_VALUES = ("train", "val", "test")
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 # LaMem's proportions: 45,000 / 3,741 / 10,000 of 58,741.
 LAMEM_TRAIN, LAMEM_VAL = 45_000 / 58_741, 3_741 / 58_741
 RESAMPLING = {name.lower(): value for name, value in Image.Resampling.__members__.items()}
@@ -119,6 +121,34 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
     check_table(table, path)
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False)
+
+
+def images_of_table(path: str | Path) -> list[Path]:
+    """The images that the stimulus table at `path` names."""
+    return [Path(path).parent / image for image in read_table(path).path]
+
+
+def images_in_folder(folder: str | Path) -> list[Path]:
+    """The images in a folder and its subfolders, without hidden files."""
+    files = [Path(parent, name) for parent, _, names in os.walk(folder, followlinks=True) for name in names]
+    seen = (file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts))
+    return [file for file in seen if file.suffix.lower() in IMAGE_SUFFIXES]
+
+
+def references(images: list[Path], n: int, source: str) -> pd.DataFrame:
+    """The stimulus table of `n` of the images, evenly spaced in the order of their paths.
+
+    Of ImageNet's validation images, in a folder per class, 1,000 are the first of each class: what Brain-Score
+    takes. Raises InputError if there are fewer than `n`; `source` is where they came from.
+    """
+    images = sorted({image.absolute() for image in images})
+    if len(images) < n:
+        raise InputError(
+            f"config: reduction: pca_images: {source} has {len(images)} images, pca: {n} needs as many; "
+            "name more images, or lower pca"
+        )
+    chosen = [str(images[i * len(images) // n]) for i in range(n)]
+    return pd.DataFrame({"stimulus_id": chosen, "path": chosen})
 
 
 def load_image(path: str | Path) -> Image.Image:

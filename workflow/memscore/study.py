@@ -125,6 +125,11 @@ class Study:
         """The stimulus set whose memorability is predicted."""
         return self.config["memorability"]["dataset"] if self.config["memorability"] else None
 
+    def reference_sets(self) -> list[str]:
+        """The stimulus set that reference images for principal components come from, unless a folder has them."""
+        images = self.config["reduction"]["pca_images"]
+        return [images] if self.config["reduction"]["pca"] and images in self.config["datasets"] else []
+
     @property
     def relates(self) -> bool:
         """Whether the study has both halves."""
@@ -174,10 +179,17 @@ def check_config(config: Mapping) -> None:
         raise InputError(f"config: {where}{_reason(error)}; config/config.yaml explains every key")
     if not config["memorability"] and not config["brain"]:
         raise InputError("config: memorability and brain are both null; a study needs one of them")
+    known = ", ".join(config["datasets"])
     dataset = config["memorability"] and config["memorability"]["dataset"]
     if dataset and dataset not in config["datasets"]:
+        raise InputError(f"config: memorability: dataset: {dataset!r} is not among datasets ({known})")
+    images = config["reduction"]["pca"] and config["reduction"]["pca_images"]
+    if config["reduction"]["pca"] and not images:
+        raise InputError("config: reduction: pca_images: pca needs reference images; name a stimulus set or a folder")
+    if images and images not in config["datasets"] and not Path(images).is_dir():
         raise InputError(
-            f"config: memorability: dataset: {dataset!r} is not among datasets ({', '.join(config['datasets'])})"
+            f"config: reduction: pca_images: {images!r} is neither among datasets ({known}) nor a folder; give a "
+            "folder's path from the repository root"
         )
     for benchmark in config["brain"]["benchmarks"] if config["brain"] else []:
         areas = OWN_BENCHMARKS.get(stimulus_set_of(benchmark))
@@ -186,9 +198,10 @@ def check_config(config: Mapping) -> None:
                 f"config: brain: benchmarks: no benchmark {benchmark!r}; {stimulus_set_of(benchmark)} has "
                 f"{', '.join(areas)}"
             )
-    table = dataset and config["datasets"][dataset].get("table")
-    if table and not Path(table).is_file():
-        raise InputError(f"config: datasets: {dataset}: table: no file {table}; give a path from the repository root")
+    for used in (dataset, images):
+        table = config["datasets"].get(used, {}).get("table")
+        if table and not Path(table).is_file():
+            raise InputError(f"config: datasets: {used}: table: no file {table}; give a path from the repository root")
 
 
 def read_models(path: Path) -> list[dict]:

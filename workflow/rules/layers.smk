@@ -6,6 +6,12 @@ rule activations:
         pixels=lambda wildcards: expand(
             rules.pixels.output, transform=STUDY.transform(wildcards.model), allow_missing=True
         ),
+        references=lambda wildcards: expand(
+            rules.pixels.output,
+            kind="references",
+            set="pca",
+            transform=STUDY.transform(wildcards.model) if config["reduction"]["pca"] else [],
+        ),
         weights=rules.stage_weights.output[0],
         plugins=lambda wildcards: STUDY.models[wildcards.model].plugins,
     output:
@@ -22,6 +28,7 @@ rule activations:
         timm_name=lambda wildcards: STUDY.models[wildcards.model].timm_name,
         layers=lambda wildcards: STUDY.batches(wildcards.model)[wildcards.layers],
         sketch=config["reduction"]["sketch"],
+        pca=config["reduction"]["pca"],
     message:
         "Activations of {wildcards.model} {wildcards.layers} on {wildcards.set}"
     script:

@@ -5,6 +5,7 @@
 localrules:
     stage_dataset,
     stage_stimuli,
+    stage_references,
     stage_benchmark,
     stage_weights,
 
@@ -40,6 +41,24 @@ rule stage_stimuli:
         "Stimulus set {wildcards.set}: what the recorded populations saw"
     script:
         "../scripts/stage_stimuli.py"
+
+
+rule stage_references:
+    input:
+        dataset=expand(rules.stage_dataset.output, set=STUDY.reference_sets()),
+    output:
+        "resources/stimuli/references/pca/stimuli.csv",
+    log:
+        "logs/stage_references.log",
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        n=config["reduction"]["pca"],
+        images=config["reduction"]["pca_images"],
+    message:
+        "Reference images for principal components, from {params.images}"
+    script:
+        "../scripts/stage_references.py"
 
 
 rule stage_benchmark:

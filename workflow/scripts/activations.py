@@ -9,6 +9,8 @@ with job(snakemake) as say:
     torch.set_num_threads(snakemake.threads)
     params, wildcards = snakemake.params, snakemake.wildcards
     pixels = np.load(snakemake.input.pixels[0], mmap_mode="r")
+    references = np.load(snakemake.input.references[0], mmap_mode="r") if params.pca else None
+    stages = [f"{name} {n}" for name, n in (("sketch", params.sketch), ("pca", params.pca)) if n]
     batches = activations.extract(
         models.load(params.timm_name, snakemake.input.weights, snakemake.input.plugins),
         {layer["name"]: layer["calls"] for layer in params.layers},
@@ -17,6 +19,8 @@ with job(snakemake) as say:
         params.network["std"],
         batch_size=snakemake.config["batch_size"],
         sketch=params.sketch,
+        references=references,
+        scratch=snakemake.resources.tmpdir,
         device=activations.pick_device(snakemake.config["device"]),
     )
     store.write(
@@ -26,7 +30,7 @@ with job(snakemake) as say:
         attributes={
             "model": wildcards.model,
             "weights_sha256": sha256(snakemake.input.weights),
-            "reduction": f"sketch {params.sketch}" if params.sketch else "none",
+            "reduction": ", ".join(stages) or "none",
         },
         progress=every_few_seconds(say, f"stimuli through {wildcards.model} to {wildcards.layers}", len(pixels)),
     )

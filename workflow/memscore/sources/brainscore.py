@@ -2,13 +2,14 @@
 
 Written for brainscore-vision 2.4. Its registry gives the benchmark; the benchmark gives its assembly (averaged over
 repetitions), stimulus set, cross-validation and ceiling. Downloads are cached where Brain-Score caches them
-(`BRAINIO_HOME`, `BRAINSCORE_HOME`).
+(`BRAINIO_HOME`, by default ~/.brainio); nothing else is left outside the study.
 """
 
 import difflib
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,26 +24,33 @@ from memscore.files import replacing
 
 # Of the screen that networks look at: what most of Brain-Score's models say of themselves.
 VISUAL_DEGREES = 8
+# Brain-Score's experiments differ in more than the regression; these names say "one region, at one time, by PLS".
+PLS_NAME = re.compile(r"[^.]+(\.[^.-]+)?-pls")
+# boto tries five times for a minute each, once with credentials and once without, where a firewall says nothing.
+CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 10, 30, 3
 
 
 def stage_stimuli(table_path: Path, benchmark: str) -> None:
     """Copy a benchmark's stimuli, placed on an 8-degree screen, beside their table."""
-    from brainscore_vision.benchmark_helpers.screen import place_on_screen
+    from brainscore_vision.benchmark_helpers import screen
 
-    with brainscore(benchmark):
-        loaded = load(benchmark)
-        shown = place_on_screen(
-            loaded._assembly.stimulus_set,
-            target_visual_degrees=VISUAL_DEGREES,
-            source_visual_degrees=loaded._visual_degrees,
-        )
-    rows = []
-    for number, stimulus in enumerate(shown["stimulus_id"], start=1):
-        source = Path(shown.get_stimulus(stimulus))
-        path = Path("images", f"{number:05d}{source.suffix.lower()}")
-        with replacing(table_path.parent / path) as temporary:
-            shutil.copyfile(source, temporary)
-        rows.append({"stimulus_id": str(stimulus), "path": str(path)})
+    with tempfile.TemporaryDirectory() as directory:
+        with brainscore(benchmark):
+            loaded = load(benchmark)
+            # Resized images would stay in the user's home, in a folder that another staging empties.
+            screen.root_path = Path(directory)
+            shown = screen.place_on_screen(
+                loaded._assembly.stimulus_set,
+                target_visual_degrees=VISUAL_DEGREES,
+                source_visual_degrees=loaded._visual_degrees,
+            )
+        rows = []
+        for number, stimulus in enumerate(shown["stimulus_id"], start=1):
+            source = Path(shown.get_stimulus(stimulus))
+            path = Path("images", f"{number:05d}{source.suffix.lower()}")
+            with replacing(table_path.parent / path) as temporary:
+                shutil.copyfile(source, temporary)
+            rows.append({"stimulus_id": str(stimulus), "path": str(path)})
     stimuli.write_table(table_path, pd.DataFrame(rows))
 
 
@@ -151,8 +159,11 @@ def load(identifier: str):
             f"config: brain: benchmarks: brainscore-vision {version()} has no benchmark {identifier!r}"
             + (f"; similar names: {', '.join(near)}" if near else "")
         )
-    benchmark = registered() if registered else brainscore_vision.load_benchmark(identifier)
-    metric = getattr(benchmark, "_similarity_metric", None)
+    # Constructing a benchmark downloads its data: what the name tells is refused before.
+    benchmark = metric = None
+    if PLS_NAME.fullmatch(identifier):
+        benchmark = registered() if registered else brainscore_vision.load_benchmark(identifier)
+        metric = getattr(benchmark, "_similarity_metric", None)
     regression = getattr(getattr(metric, "regression", None), "_regression", None)
     if (
         type(benchmark) is not NeuralBenchmark
@@ -173,6 +184,7 @@ def brainscore(identifier: str) -> Iterator[None]:
     # Without these it runs pip for a benchmark's plugins, and takes a ceiling of an earlier version from its cache.
     os.environ.setdefault("BS_INSTALL_DEPENDENCIES", "no")
     os.environ["RESULTCACHING_DISABLE"] = "1"
+    give_up_soon()
     try:
         yield
     except InputError:
@@ -181,27 +193,54 @@ def brainscore(identifier: str) -> Iterator[None]:
         raise InputError(f"{identifier}: {explain(error, identifier)}") from error
 
 
+def give_up_soon() -> None:
+    """Have boto fail within a minute or two, not ten, where there is no internet."""
+    import boto3
+    import botocore.session
+    from botocore.config import Config
+
+    session = botocore.session.get_session()
+    session.set_default_client_config(
+        Config(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries={"total_max_attempts": ATTEMPTS})
+    )
+    boto3.setup_default_session(botocore_session=session)
+
+
 def explain(error: Exception, identifier: str) -> str:
     """What went wrong when Brain-Score loaded a benchmark, and what to do."""
+    from boto3.exceptions import RetriesExceededError
+    from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError, NoCredentialsError
     from brainscore_core.supported_data_standards.brainio.fetch import get_local_data_path
 
-    text = " ".join(str(error).split())
+    cache = get_local_data_path()
+    # BrainIO downloads with credentials, then without, and raises both failures as one list.
+    causes = error.args[0] if error.args and isinstance(error.args[0], list) else [error]
+    unanswered = [c for c in causes if isinstance(c, BotoCoreError | RetriesExceededError)]
+    cause = next((c for c in reversed(unanswered) if not isinstance(c, NoCredentialsError)), causes[-1])
+    text = " ".join(str(cause).split())[:300]
     if mismatch := re.search(r"SHA1 mismatch. Expected: (\w+), Actual: (\w+)", text):
-        broken = Path(get_local_data_path(), mismatch[1])
+        broken = Path(cache, mismatch[1])
         return f"a download is broken (SHA-1 {mismatch[2]}, expected {mismatch[1]}); remove {broken} and run again"
-    if re.search(
-        "EndpointConnection|Could not connect|ConnectTimeout|ConnectionClosed|ProxyConnection|timed out", text
-    ):
+    if isinstance(cause, FlexibleChecksumError):
+        return f"a download came through broken ({text}); run again"
+    if isinstance(cause, BotoCoreError | RetriesExceededError):
         return (
-            "its data cannot be downloaded, the server does not answer; run staging where there is internet, such as "
-            f"a login node, or copy Brain-Score's cache from another machine to {get_local_data_path()}"
+            f"its data cannot be downloaded, the server does not answer or hangs up ({text}); run staging again where "
+            "there is internet, such as a login node, or copy Brain-Score's cache from another machine to "
+            f"{cache}"
         )
-    if re.search(r"\(40[134]\)|Forbidden|AccessDenied|NoSuchKey|NoCredentials|Unable to locate credentials", text):
+    if isinstance(cause, ClientError):
+        status = cause.response["ResponseMetadata"]["HTTPStatusCode"]
+        if status >= 500:
+            return f"its data cannot be downloaded, the server has trouble ({text}); run again later"
         public = public_variant(identifier)
         if public:
             return f"its data are private and need Brain-Score's credentials; its public variant is {public}"
-        return f"its data are not there, or need Brain-Score's credentials ({text[:300]})"
-    return f"brainscore-vision {version()} cannot load it: {type(error).__name__}: {text[:300]}"
+        return f"its data are not there, or need Brain-Score's credentials ({text})"
+    interrupted = f"; if an earlier run was stopped while it unpacked, remove {cache} and run again"
+    return f"brainscore-vision {version()} cannot load it: {type(cause).__name__}: {text}" + (
+        interrupted if isinstance(cause, AssertionError) else ""
+    )
 
 
 def public_variant(identifier: str) -> str | None:

@@ -10,6 +10,7 @@ they are fetched from their authors' repository and never part of this one.
 import csv
 import re
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,20 +34,41 @@ IMAGE = re.compile(r"(?:.*/)?image(\d+)\.jpg")
 
 def stage_stimuli(table_path: Path, benchmark: str, sessions: Sequence[str], directory: str | None) -> None:
     """Unpack the images of each session; image i of a session belongs to column i - 1 of its responses."""
+    # Every file is checked before the first image is written, so that a broken one leaves nothing.
+    archives = {session: find_images(session, directory) for session in sessions}
     rows = []
-    for session in sessions:
-        source = find(f"images/images_{session}.zip", session, directory)
-        try:
-            with zipfile.ZipFile(source) as archive:
-                members = {int(match[1]): name for name in archive.namelist() if (match := IMAGE.fullmatch(name))}
-                for number in sorted(members):
-                    path = Path("images", session, f"image{number:04d}.jpg")
-                    with replacing(table_path.parent / path) as temporary:
-                        temporary.write_bytes(archive.read(members[number]))
-                    rows.append({"stimulus_id": stimulus_id(session, number), "path": str(path)})
-        except zipfile.BadZipFile as error:
-            raise InputError(f"{source}: not a whole zip archive ({error}); copy it again") from error
-    stimuli.write_table(table_path, pd.DataFrame(rows, columns=["stimulus_id", "path"]))
+    for session, (source, members) in archives.items():
+        with zipfile.ZipFile(source) as archive:
+            for number in sorted(members):
+                path = Path("images", session, f"image{number:04d}.jpg")
+                with replacing(table_path.parent / path) as temporary:
+                    temporary.write_bytes(archive.read(members[number]))
+                rows.append({"stimulus_id": stimulus_id(session, number), "path": str(path)})
+    stimuli.write_table(table_path, pd.DataFrame(rows))
+
+
+def find_images(session: str, directory: str | None) -> tuple[Path, dict[int, str]]:
+    """(archive, its members by image number).
+
+    Raises InputError where it is broken, or holds other images than the session has responses to.
+    """
+    source = find(f"images/images_{session}.zip", session, directory)
+    try:
+        with zipfile.ZipFile(source) as archive:
+            if broken := archive.testzip():
+                raise zipfile.BadZipFile(broken)
+            members = {int(match[1]): name for name in archive.namelist() if (match := IMAGE.fullmatch(name))}
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise InputError(f"{source}: not a whole zip archive ({error}); copy it again") from error
+    if not members:
+        raise InputError(f"{source}: holds no images named image1.jpg and so on; copy it again")
+    responses, trials = load_trials(session, directory)
+    if sorted(members) != list(range(1, len(trials) + 1)):
+        raise InputError(
+            f"{responses}: has responses to {len(trials)} images, but {source} holds {len(members)}, "
+            f"image{min(members)}.jpg to image{max(members)}.jpg; copy both again"
+        )
+    return source, members
 
 
 def load_benchmark(benchmark: str, table_path: Path, sessions: Sequence[str], directory: str | None) -> xr.Dataset:
