@@ -9,23 +9,31 @@ matrix of targets, found by Lanczos iteration to rounding error, where NIPALS st
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 # A direction that holds less than this share of the features' and targets' spread is rounding noise: the split
 # is complete.
 EXHAUSTED = 1e-12
-CHUNK_BYTES = 4 << 20  # of X in float64 at a time: stays in the processor's cache
-# Eigenvectors are found to a residual of this share of the eigenvalue; below 33 targets a whole decomposition is as
-# fast.
-LANCZOS_RESIDUAL, LANCZOS_CHECK, SMALL = 1e-13, 6, 32
+# X is converted to float64 in chunks of this size, which stay in the processor's cache; a small X once and for all.
+CHUNK_BYTES, SMALL_BYTES = 4 << 20, 256 << 20
+# Eigenvectors are found to a residual of this share of the eigenvalue, looked at after so many steps and then every so
+# many; of up to 32 targets a whole decomposition is as fast.
+RESIDUAL, FIRST_LOOK, NEXT_LOOK, FEW_TARGETS = 1e-12, 25, 4, 32
 # Once this share is left of what the matrix of targets held when it was summed, it is summed anew: every deflation
 # leaves rounding errors of the size of what it was then.
 SUM_ANEW = 1e-3
 
 
 def predict_splits(x: np.ndarray, y: np.ndarray, train: np.ndarray, n_components: int = 25) -> np.ndarray:
-    """Fit a PLS regression on each split's training stimuli and predict every stimulus.
+    """What `fit_splits` predicts: float64 array of shape (n_splits, n_stimuli, n_targets)."""
+    fitted = fit_splits(x, y, train, n_components)
+    return np.stack([fitted.predict(split) for split in range(len(train))])
+
+
+def fit_splits(x: np.ndarray, y: np.ndarray, train: np.ndarray, n_components: int = 25) -> "Fitted":
+    """Fit a PLS regression on each split's training stimuli.
 
     Parameters
     ----------
@@ -33,15 +41,11 @@ def predict_splits(x: np.ndarray, y: np.ndarray, train: np.ndarray, n_components
     y : array of shape (n_stimuli, n_targets)
     train : boolean array of shape (n_splits, n_stimuli), True where a stimulus is trained on
     n_components : at most this many components; a split uses fewer where its features have lower rank
-
-    Returns
-    -------
-    float64 array of shape (n_splits, n_stimuli, n_targets); rows of training stimuli are fitted values
     """
     x, y = np.asarray(x), np.asarray(y, dtype=np.float64)
     x_centre, y_centre = x.mean(0, dtype=np.float64), y.mean(0)
     rounding = 4 * np.finfo(np.float64).eps * np.sqrt(len(x)) * np.linalg.norm(x_centre)
-    x, x_centre = _rotated_to_stimuli(x, x_centre)
+    x, x_centre = _compact(x, x_centre)
     y = y - y_centre
     mask = train.astype(np.float64)
     x_mean, y_mean, products = _train_products(x, x_centre, y, train)
@@ -67,9 +71,27 @@ def predict_splits(x: np.ndarray, y: np.ndarray, train: np.ndarray, n_components
         varies = variance > nothing**2
         inverse = np.where(varies, 1 / np.where(varies, variance, 1.0), 0.0)
         rotations[:, k], loadings[:, k] = r, products * inverse
-        target_loadings[:, k] = covariance.transposed_times(r) * inverse
-        covariance.deflate(products, target_loadings[:, k])
-    return scores.transpose(0, 2, 1) @ target_loadings + (y_mean + y_centre)[:, None]
+        of_r, of_products = covariance.transposed_times(r, products)
+        target_loadings[:, k] = of_r * inverse
+        covariance.deflate(products, target_loadings[:, k], of_products)
+    return Fitted(scores, target_loadings, y_mean + y_centre)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A regression for each split: what is needed to predict the stimuli that were given.
+
+    scores : (n_splits, n_components, n_stimuli); target_loadings : (n_splits, n_components, n_targets);
+    y_mean : (n_splits, n_targets)
+    """
+
+    scores: np.ndarray
+    target_loadings: np.ndarray
+    y_mean: np.ndarray
+
+    def predict(self, split: int, stimuli: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """float64 array (n_stimuli, n_targets) of a split's predictions; of trained stimuli, the fitted values."""
+        return self.scores[split][:, stimuli].T @ self.target_loadings[split] + self.y_mean[split]
 
 
 class _Covariance:
@@ -89,10 +111,11 @@ class _Covariance:
         taken = _weighted(self._feature_sides, self._target_sides @ v[..., None])
         return (self._products @ v[..., None])[..., 0] - taken
 
-    def transposed_times(self, u: np.ndarray) -> np.ndarray:
-        """Array (n_splits, n_targets) of what is left, transposed, times a vector of features per split."""
-        taken = _weighted(self._target_sides, self._feature_sides @ u[..., None])
-        return (u[:, None] @ self._products)[:, 0] - taken
+    def transposed_times(self, *us: np.ndarray) -> np.ndarray:
+        """Of what is left, transposed, times each vector of features (n_splits, n_features): (n_splits, n_targets)."""
+        u = np.stack(us, axis=1)
+        left = u @ self._products - (u @ self._feature_sides.transpose(0, 2, 1)) @ self._target_sides
+        return left.transpose(1, 0, 2)
 
     def dominant_direction(self) -> np.ndarray:
         """Per split, the feature direction of largest covariance with the targets, scaled by that covariance."""
@@ -100,9 +123,9 @@ class _Covariance:
             return self.times(np.ones((len(self._products), 1)))
         return self.times(largest_eigenvectors(self._targets))
 
-    def deflate(self, u: np.ndarray, v: np.ndarray) -> None:
+    def deflate(self, u: np.ndarray, v: np.ndarray, transposed_times_u: np.ndarray) -> None:
         """Take the outer product of u (n_splits, n_features) and v (n_splits, n_targets) away."""
-        cross = self.transposed_times(u)[..., None] * v[:, None]
+        cross = transposed_times_u[..., None] * v[:, None]
         self._feature_sides = np.concatenate([self._feature_sides, u[:, None]], axis=1)
         self._target_sides = np.concatenate([self._target_sides, v[:, None]], axis=1)
         squared = np.sum(u**2, axis=1)[:, None, None] * v[..., None] * v[:, None]
@@ -122,7 +145,7 @@ def largest_eigenvectors(matrices: np.ndarray) -> np.ndarray:
     Lanczos iteration with full orthogonalisation, all matrices at once; a small one is decomposed whole.
     """
     n, m, _ = matrices.shape
-    if m <= SMALL:
+    if m <= FEW_TARGETS:
         return np.linalg.eigh(matrices)[1][..., -1]
     basis = np.zeros((n, m, m))
     diagonal, beside = np.zeros((2, n, m))
@@ -135,12 +158,11 @@ def largest_eigenvectors(matrices: np.ndarray) -> np.ndarray:
         along = known @ v
         diagonal[:, k] = along[:, -1, 0]
         v = v - known.transpose(0, 2, 1) @ along
-        v = v - known.transpose(0, 2, 1) @ (known @ v)
         beside[:, k] = np.linalg.norm(v[..., 0], axis=1)
-        if (k + 1) % LANCZOS_CHECK == 0 or k == m - 1:
+        if (k >= FIRST_LOOK and (k - FIRST_LOOK) % NEXT_LOOK == 0) or k == m - 1:
             values, vectors = np.linalg.eigh(_tridiagonal(diagonal[:, : k + 1], beside[:, :k]))
             residual = beside[:, k] * np.abs(vectors[:, -1, -1])
-            if (residual <= LANCZOS_RESIDUAL * values[:, -1]).all():
+            if (residual <= RESIDUAL * values[:, -1]).all():
                 break
     return (vectors[:, None, :, -1] @ known)[:, 0]
 
@@ -170,15 +192,20 @@ def _chunks(x: np.ndarray, centre: np.ndarray) -> Iterator[tuple[slice, np.ndarr
     step = max(1, CHUNK_BYTES // (8 * x.shape[1]))
     for start in range(0, len(x), step):
         rows = slice(start, start + step)
-        yield rows, x[rows] - centre
+        yield rows, x[rows] if x.dtype == np.float64 and not centre.any() else x[rows] - centre
 
 
-def _rotated_to_stimuli(x: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same stimuli in at most n_stimuli coordinates, and their centre: PLS sees X only through inner products."""
+def _compact(x: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same stimuli, and their centre, in the form that is quickest to go through again and again.
+
+    With more features than stimuli, in n_stimuli coordinates: PLS sees X only through inner products.
+    """
     n_stimuli, n_features = x.shape
-    if n_features <= n_stimuli:
-        return x, centre
-    return np.linalg.qr((x - centre).T, mode="r").T, np.zeros(n_stimuli)
+    if n_features > n_stimuli:
+        return np.linalg.qr((x - centre).T, mode="r").T, np.zeros(n_stimuli)
+    if 8 * x.size <= SMALL_BYTES:
+        return x - centre, np.zeros(n_features)
+    return x, centre
 
 
 def _train_products(
