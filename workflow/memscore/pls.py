@@ -158,6 +158,7 @@ def largest_eigenvectors(matrices: np.ndarray) -> np.ndarray:
         along = known @ v
         diagonal[:, k] = along[:, -1, 0]
         v = v - known.transpose(0, 2, 1) @ along
+        v = v - known.transpose(0, 2, 1) @ (known @ v)  # once more: what is left may be rounding noise alone
         beside[:, k] = np.linalg.norm(v[..., 0], axis=1)
         if (k >= FIRST_LOOK and (k - FIRST_LOOK) % NEXT_LOOK == 0) or k == m - 1:
             values, vectors = np.linalg.eigh(_tridiagonal(diagonal[:, : k + 1], beside[:, :k]))
