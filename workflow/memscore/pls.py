@@ -188,29 +188,32 @@ def _weighted(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return (weights.transpose(0, 2, 1) @ vectors)[:, 0]
 
 
-def _chunks(x: np.ndarray, centre: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """(rows, centred float64 rows) of X, so that it is never held in double precision whole."""
+def _chunks(x: np.ndarray, centre: np.ndarray | None) -> Iterator[tuple[slice, np.ndarray]]:
+    """(rows, centred float64 rows) of X, so that a large one is never held in double precision whole."""
+    if centre is None:
+        yield slice(None), x
+        return
     step = max(1, CHUNK_BYTES // (8 * x.shape[1]))
     for start in range(0, len(x), step):
         rows = slice(start, start + step)
-        yield rows, x[rows] if x.dtype == np.float64 and not centre.any() else x[rows] - centre
+        yield rows, x[rows] - centre
 
 
-def _compact(x: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same stimuli, and their centre, in the form that is quickest to go through again and again.
+def _compact(x: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """The same stimuli, and what is left to centre, in the form that is quickest to go through again and again.
 
     With more features than stimuli, in n_stimuli coordinates: PLS sees X only through inner products.
     """
     n_stimuli, n_features = x.shape
     if n_features > n_stimuli:
-        return np.linalg.qr((x - centre).T, mode="r").T, np.zeros(n_stimuli)
+        return np.linalg.qr((x - centre).T, mode="r").T, None
     if 8 * x.size <= SMALL_BYTES:
-        return x - centre, np.zeros(n_features)
+        return x - centre, None
     return x, centre
 
 
 def _train_products(
-    x: np.ndarray, centre: np.ndarray, y: np.ndarray, train: np.ndarray
+    x: np.ndarray, centre: np.ndarray | None, y: np.ndarray, train: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Each split's training means of X and Y and its X'Y about them.
 
@@ -235,7 +238,7 @@ def _train_products(
 
 
 def _scores(
-    x: np.ndarray, centre: np.ndarray, r: np.ndarray, x_mean: np.ndarray, mask: np.ndarray
+    x: np.ndarray, centre: np.ndarray | None, r: np.ndarray, x_mean: np.ndarray, mask: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """A component's scores of all stimuli, (n_splits, n_stimuli), and X' times those of the training stimuli.
 
