@@ -78,35 +78,28 @@ def load_benchmark(benchmark: str, table_path: Path, sessions: Sequence[str], di
 
 
 def load_session(session: str, directory: str | None) -> xr.Dataset:
-    """One session as a benchmark of its own; splits are random, since the images have no classes."""
-    source, trials = load_trials(session, directory)
-    return brain.make_benchmark(
-        trials,
-        stimulus_ids=[stimulus_id(session, i + 1) for i in range(trials.shape[0])],
-        strata=None,
-        neuroid_ids=[f"{session}-{i:02d}" for i in range(trials.shape[1])],
-        region="V4",
-        session=session,
-        source=str(source),
-        stimulus_set="cowley2023",
-        visual_degrees="11.2",
-    )
+    """One session as a benchmark of its own."""
+    attrs = {"source": f"cowley2023, session {session}", "stimulus_set": "cowley2023", "visual_degrees": "11.2"}
+    return brain.make_benchmark(**recordings(session, directory), session=session, **attrs)
 
 
 def neural_benchmarks(benchmark: str, table_path: Path, sessions: Sequence[str], directory: str | None) -> list:
-    """Brain-Score's own benchmark of each session."""
+    """Each session as a benchmark of Brain-Score's own classes."""
     return [
-        brainscore.neural_benchmark(
-            f"{benchmark}.{session}",
-            trials,
-            stimulus_ids=[stimulus_id(session, i + 1) for i in range(trials.shape[0])],
-            strata=None,
-            neuroid_ids=[f"{session}-{i:02d}" for i in range(trials.shape[1])],
-            region="V4",
-        )
-        for session in sessions
-        for _, trials in [load_trials(session, directory)]
+        brainscore.neural_benchmark(f"{benchmark}.{session}", **recordings(session, directory)) for session in sessions
     ]
+
+
+def recordings(session: str, directory: str | None) -> dict:
+    """A session's trials and what they belong to; splits are random, since the images have no classes."""
+    _, trials = load_trials(session, directory)
+    return {
+        "trials": trials,
+        "stimulus_ids": [stimulus_id(session, i + 1) for i in range(trials.shape[0])],
+        "strata": None,
+        "neuroid_ids": [f"{session}-{i:02d}" for i in range(trials.shape[1])],
+        "region": "V4",
+    }
 
 
 def load_trials(session: str, directory: str | None) -> tuple[Path, np.ndarray]:
