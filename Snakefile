@@ -13,9 +13,11 @@ configfile: "config/config.yaml"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/stimuli.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/layers.smk"
 include: "workflow/rules/analysis.smk"
 include: "workflow/rules/audit.smk"
+include: "workflow/rules/generalisation.smk"
 
 
 # Built by the analysis itself, since its front page states the answer.

@@ -126,6 +126,19 @@ def catalogue(tmp_path_factory):
     return folder
 
 
+def write_dataset(folder: Path, table: str, images: str, seed: int) -> None:
+    """48 generated images, of which people remember the brighter ones, and a table of their scores."""
+    (folder / images).mkdir()
+    rng = np.random.default_rng(seed)
+    paths = [f"{images}/{i:02d}.png" for i in range(N_IMAGES)]
+    brightness = rng.uniform(0.2, 0.8, N_IMAGES)
+    for path, mean in zip(paths, brightness, strict=True):
+        blocks = 255 * np.clip(mean + rng.normal(0, 0.2, (6, 6, 3)), 0, 1)
+        Image.fromarray(blocks.astype(np.uint8)).resize((48, 48)).save(folder / path)
+    scores = {"path": paths, "memorability": np.clip(brightness + rng.normal(0, 0.1, N_IMAGES), 0, 1)}
+    pd.DataFrame(scores).to_csv(folder / table, index=False)
+
+
 @pytest.fixture(scope="session")
 def make_tiny_study(make_study_folder, configure, catalogue):
     """make(folder): three layers of one untrained network, 48 generated images, V1 and IT of the simulated brain."""
@@ -133,15 +146,7 @@ def make_tiny_study(make_study_folder, configure, catalogue):
     def make(folder: Path) -> Path:
         make_study_folder(folder)
         shutil.copytree(catalogue, folder / "resources/layers")
-        (folder / "images").mkdir()
-        rng = np.random.default_rng(0)
-        paths = [f"images/{i:02d}.png" for i in range(N_IMAGES)]
-        brightness = rng.uniform(0.2, 0.8, N_IMAGES)
-        for path, mean in zip(paths, brightness, strict=True):
-            blocks = 255 * np.clip(mean + rng.normal(0, 0.2, (6, 6, 3)), 0, 1)
-            Image.fromarray(blocks.astype(np.uint8)).resize((48, 48)).save(folder / path)
-        table = {"path": paths, "memorability": np.clip(brightness + rng.normal(0, 0.1, N_IMAGES), 0, 1)}
-        pd.DataFrame(table).to_csv(folder / "mine.csv", index=False)
+        write_dataset(folder, "mine.csv", "images", seed=0)
         (folder / "models.tsv").write_text("model\ttimm_name\tweights\tlayers\ntiny\ttest_resnet\tuntrained\t\n")
         configure(
             folder,
@@ -169,6 +174,17 @@ def add_lab_network(configure):
         with open(folder / "models.tsv", "a") as table:
             table.write(f"lab\tlab_network\tuntrained\t{layers}\n")
         configure(folder, model_plugins=["lab.py"])
+
+    return add
+
+
+@pytest.fixture(scope="session")
+def add_dataset(configure):
+    """add(folder): a second data set `theirs`, other images and other people, beside the tiny study's `mine`."""
+
+    def add(folder: Path) -> None:
+        write_dataset(folder, "theirs.csv", "their_images", seed=1)
+        configure(folder, datasets={"theirs": {"source": "table", "table": "theirs.csv", "n_splits": 3}})
 
     return add
 

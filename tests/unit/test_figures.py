@@ -13,12 +13,14 @@ from memscore import figures
 from memscore.errors import InputError
 
 BENCHMARKS = ["simulated.V1", "simulated.V2", "simulated.V4", "MajajHong2015public.IT-pls"]
+PEOPLE = {"human_consistency": 0.68, "source": "published: Khosla et al. 2015"}
+UNKNOWN = {"human_consistency": np.nan, "source": ""}
 DRAW = {
     "scatter": lambda layers, correlations, path, benchmarks=BENCHMARKS, banner="": figures.memorability_against_brain(
-        layers, benchmarks, correlations, path, banner
+        layers, benchmarks, correlations, path, banner, PEOPLE
     ),
     "depth": lambda layers, correlations, path, benchmarks=BENCHMARKS, banner="": figures.along_depth(
-        layers, benchmarks, path, banner, human_consistency=0.68
+        layers, benchmarks, path, banner, PEOPLE
     ),
     "region": lambda layers, correlations, path, benchmarks=BENCHMARKS, banner="": figures.correlation_by_region(
         correlations, benchmarks, path, banner, untrained=["net0-untrained"]
@@ -360,3 +362,77 @@ def test_long_names_that_shorten_alike_are_both_drawn(tmp_path, monkeypatch):
     found = texts(monkeypatch)
     DRAW["depth"](layers, make_correlations(layers), tmp_path / "figure.png")
     assert len([text for text in found if text.startswith("convnext_large")]) == 2
+
+
+@pytest.mark.parametrize("draw", [DRAW["scatter"], DRAW["depth"]], ids=["scatter", "depth"])
+def test_human_consistency_is_drawn_and_says_what_it_is(draw, tmp_path, monkeypatch):
+    layers = make_layers()
+    found = texts(monkeypatch)
+    draw(layers, make_correlations(layers), tmp_path / "figure.png")
+    assert found.count("human consistency 0.68\n(published: Khosla et al. 2015)") == 1
+
+
+@pytest.mark.parametrize("people", [None, UNKNOWN])
+def test_unknown_human_consistency_is_not_drawn(people, tmp_path, monkeypatch):
+    layers = make_layers()
+    found = texts(monkeypatch)
+    figures.along_depth(layers, BENCHMARKS, tmp_path / "depth.png", "", people)
+    figures.memorability_against_brain(layers, BENCHMARKS, make_correlations(layers), tmp_path / "a.png", "", people)
+    assert not [text for text in found if "consistency" in text or "nan" in text]
+
+
+PAIRS = [("mine", "theirs"), ("theirs", "mine")]
+RHOS = ["within.mine", "within.theirs", "across.mine.theirs", "across.theirs.mine"]
+
+
+def make_generalisation(**changes):
+    layers = make_layers(**changes)
+    rng = np.random.default_rng(1)
+    return layers.assign(**{rho: layers["memorability"] + rng.normal(0, 0.03, len(layers)) for rho in RHOS})
+
+
+def draw_across(table, path, pairs=PAIRS):
+    figures.across_against_within(table, pairs, path, "simulated viewers", {"mine": UNKNOWN, "theirs": PEOPLE})
+
+
+@pytest.mark.filterwarnings("error")
+def test_across_is_drawn_over_within_the_tested_set(tmp_path, monkeypatch):
+    found, drawn = texts(monkeypatch), []
+    scatter = figures.Axes.scatter
+    monkeypatch.setattr(figures.Axes, "scatter", lambda ax, x, y, **k: drawn.append((x, y)) or scatter(ax, x, y, **k))
+    table = make_generalisation(n_trained=1, n_untrained=0)
+    table["within.theirs"] = table["across.mine.theirs"] + 0.1
+    draw_across(table, tmp_path / "figure.png")
+    assert_image(tmp_path / "figure.png")
+    for (x, y), names in zip(drawn, [("within.theirs", RHOS[2]), ("within.mine", RHOS[3])], strict=True):
+        np.testing.assert_array_equal([x, y], table[list(names)].to_numpy().T)
+    assert "mine → theirs" in found
+    assert "median change −0.10, trained layers" in found
+    assert sum("human consistency" in text for text in found) == 1
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("pairs", [PAIRS, list(itertools.permutations("abc", 2))], ids=len)
+@pytest.mark.parametrize("sizes", [(2, 1, 6), (0, 1, 3), (1, 0, 1), (9, 1, 3)])
+def test_across_survives_thin_tables(pairs, sizes, tmp_path):
+    table = make_layers(*sizes)
+    for fitted, tested in pairs:
+        table[f"across.{fitted}.{tested}"], table[f"within.{tested}"] = table["memorability"], table["memorability"]
+    table[f"across.{pairs[0][0]}.{pairs[0][1]}"] = np.nan
+    people = {name: PEOPLE for pair in pairs for name in pair}
+    figures.across_against_within(table, pairs, tmp_path / "figure.png", "", people)
+    assert_image(tmp_path / "figure.png")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("n", [1, 4])
+@pytest.mark.parametrize("spearman", [0.5, np.nan])
+def test_generalisation_by_region_names_every_rho(n, spearman, tmp_path, monkeypatch):
+    found = texts(monkeypatch)
+    correlations = make_correlations(make_layers(), BENCHMARKS[:n], spearman)
+    correlations = pd.concat([correlations.assign(rho=rho) for rho in RHOS])
+    figures.generalisation_by_region(correlations, BENCHMARKS[:n], tmp_path / "figure.png", "simulated brain")
+    assert_image(tmp_path / "figure.png")
+    for name in ("within mine", "within theirs", "mine → theirs", "theirs → mine"):
+        assert name in found
+    assert found.count("no scored layer") == (n if np.isnan(spearman) else 0)

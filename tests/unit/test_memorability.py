@@ -47,6 +47,21 @@ def test_equals_scikit_learn_and_scipy(n, p, n_components):
     np.testing.assert_allclose(rho, independent_rho(x, y, train, test, n_components), rtol=0, atol=1e-4)
 
 
+def test_splits_with_scores_of_their_own():
+    """As LaMem's: each split trains and tests on its row, whether or not another split has the same."""
+    x, y = layer(200, 60)
+    train, test = lamem_splits(200)
+    noise = np.random.default_rng(2).normal(0, 0.05, (2, 200))
+    own = np.stack([y, y + noise[0], y, y + noise[1], y + noise[0]])
+    rho, note = memorability.score(x, own, train, test, 25)
+    assert note == ""
+    for k in range(5):
+        expected = independent_rho(x, own[k], train[[k]], test[[k]], 25)
+        np.testing.assert_allclose(rho[[k]], expected, rtol=0, atol=1e-4)
+    same, _ = memorability.score(x, np.tile(y, (5, 1)), train, test, 25)
+    np.testing.assert_array_equal(same, memorability.score(x, y, train, test, 25)[0])
+
+
 @pytest.mark.parametrize("p", [1, 3, 24])
 def test_fewer_features_than_components(p):
     x, y = layer(200, p)
@@ -162,3 +177,68 @@ def test_rank_correlation_equals_scipy_with_ties():
     assert memorability.rank_correlation(a, b) == spearmanr(a, b).statistic
     assert np.isnan(memorability.rank_correlation(np.ones(60), b))
     assert np.isnan(memorability.rank_correlation(a, np.ones(60)))
+
+
+def two_sets(n=(300, 200), p=60):
+    """Two stimulus sets that people remember for the same reasons."""
+    x, y = layer(sum(n), p)
+    return (x[: n[0]], x[n[0] :]), (y[: n[0]], y[n[0] :])
+
+
+def independent_across(x, y, n_components):
+    model = PLSRegression(n_components, scale=False).fit(x[0].astype(np.float64), y[0])
+    return spearmanr(model.predict(x[1].astype(np.float64)).ravel(), y[1]).statistic
+
+
+@pytest.mark.parametrize(("n", "p"), [((300, 200), 60), ((60, 200), 300), ((200, 40), 26), ((300, 100), 3)])
+def test_across_equals_scikit_learn_and_scipy(n, p):
+    x, y = two_sets(n, p)
+    for fitted, tested in ((x, y), (x[::-1], y[::-1])):
+        rho, note = memorability.generalise(fitted, tested, 25)
+        assert note == ""
+        assert rho == pytest.approx(independent_across(fitted, tested, min(25, p)), abs=1e-6)
+
+
+def test_across_has_a_direction():
+    x, y = two_sets((300, 60))
+    assert memorability.generalise(x, y, 25)[0] != memorability.generalise(x[::-1], y[::-1], 25)[0]
+
+
+def test_across_predicts_without_the_tested_scores_and_offset():
+    """What is predicted for one image depends neither on its own score nor on which others are predicted with it."""
+    x, y = two_sets()
+    predicted = memorability.predict_other(x[0], x[1], y[0], 25)
+    assert predicted.shape == (200,)
+    some = memorability.predict_other(x[0], x[1][50:60], y[0], 25)
+    np.testing.assert_allclose(some, predicted[50:60], rtol=0, atol=1e-10)
+    other = memorability.predict_other(x[0], np.concatenate([x[1], 1e3 + x[1]]), y[0], 25)[:200]
+    np.testing.assert_allclose(other, predicted, rtol=0, atol=1e-7)
+    flipped = memorability.generalise(x, (y[0], 1 - y[1]), 25)[0]
+    assert flipped == pytest.approx(-memorability.generalise(x, y, 25)[0], abs=1e-12)
+
+
+def test_nothing_goes_across_between_noise():
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((300, 500)), rng.standard_normal((2000, 500))
+    rho, _ = memorability.generalise(x, (rng.random(300), rng.random(2000)), 25)
+    assert abs(rho) < 3 / np.sqrt(2000)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize(("value", "note"), [(np.nan, "not finite"), (1.0, "constant")])
+def test_a_layer_flawed_on_one_set_has_no_rho_across(which, value, note):
+    x, y = two_sets()
+    x[which][:] = value
+    rho, said = memorability.generalise(x, y, 25)
+    assert np.isnan(rho)
+    assert said == f"{note} where {('fitted', 'tested')[which]}"
+
+
+@pytest.mark.filterwarnings("error")
+def test_constant_scores_of_one_set_have_no_rho_across():
+    x, y = two_sets()
+    for scores in ((np.full(300, 0.7), y[1]), (y[0], np.full(200, 0.7))):
+        rho, note = memorability.generalise(x, scores, 25)
+        assert np.isnan(rho)
+        assert note == "constant prediction"

@@ -334,3 +334,16 @@ def test_perfect_relation():
     table["a.IT.score"] = 2 * table["memorability"] + 1
     row = row_of(table)
     assert row[["spearman", "pearson", "spearman_low", "pearson_high"]].astype(float).tolist() == pytest.approx([1] * 4)
+
+
+def test_every_rho_is_related_in_memorabilitys_place():
+    table = layers_table(between=1.0)
+    rng = np.random.default_rng(7)
+    noise = {"within.a": table["memorability"], "across.a.b": rng.standard_normal(len(table))}
+    related = statistics.relate_each(table.assign(**noise), ["within.a", "across.a.b"], ["a.V1", "a.IT"], seed=1)
+    within = related[related["rho"] == "within.a"].drop(columns="rho").reset_index(drop=True)
+    pd.testing.assert_frame_equal(within, statistics.relate(table, ["a.V1", "a.IT"], seed=1))
+    across = related[(related["rho"] == "across.a.b") & (related["scope"] == "all trained")].set_index("benchmark")
+    expected = spearmanr(noise["across.a.b"], table["a.IT.score"]).statistic
+    assert across.loc["a.IT", "spearman"] == pytest.approx(expected, abs=1e-12)
+    assert related.columns[0] == "rho"

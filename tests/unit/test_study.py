@@ -127,6 +127,71 @@ def test_table_of_the_reference_images_must_exist(config, catalogue):
     assert refusal(config, catalogue).startswith("config: datasets: mine: table: no file nowhere.csv; ")
 
 
+@pytest.mark.parametrize(
+    ("dataset", "words"),
+    [
+        (
+            {"source": "simulated", "table": "a.csv"},
+            ["unknown key 'table'", "known are drop_duplicates, on_bad_image, source;"],
+        ),
+        (
+            {"source": "table", "table": "a.csv", "url": "http://a/b"},
+            ["'url'", "group, images, n_splits, on_bad_image, source, table"],
+        ),
+        (
+            {"source": "lamem", "n_splits": 5},
+            ["'n_splits'", "archive, directory, drop_duplicates, on_bad_image, sha256, source, url"],
+        ),
+        ({"source": "lamem", "archive": ["a", "b"]}, ["archive:", "'string'"]),
+        ({"source": "lamem", "url": "lamem.tar.gz"}, ["url:", "'lamem.tar.gz'"]),
+        ({"source": "lamem", "url": "http://here/"}, ["url:", "'http://here/'"]),
+        ({"source": "lamem", "sha256": "abc"}, ["sha256:", "'abc'"]),
+        ({"source": "lamem", "directory": "a", "archive": "b"}, ["directory and archive both say where it is"]),
+        ({"source": "lamem", "url": "http://a/b", "archive": "b"}, ["archive and url both say where it is"]),
+        ({"source": "lamem", "directory": "config", "sha256": "0" * 64}, ["sha256 is an archive's"]),
+        ({"source": "lamem", "directory": "nowhere"}, ["directory: no folder nowhere; give a path from the repo"]),
+        ({"source": "lamem", "directory": "Snakefile"}, ["directory: no folder Snakefile"]),
+        ({"source": "lamem", "archive": "lamem.tar.gz"}, ["archive: no file lamem.tar.gz; give a path from the repo"]),
+        ({"source": "memcat"}, ["memcat cannot be downloaded; name its directory: or archive:"]),
+        ({"source": "memcat", "archive": ["Snakefile", "nowhere.zip"]}, ["archive: no file nowhere.zip"]),
+        ({"source": "memcat", "archive": []}, ["archive:", "[]"]),
+        ({"source": "memcat", "directory": "config", "table": "nowhere.csv"}, ["table: no file nowhere.csv"]),
+        ({"source": "memcat", "memorability": "raw"}, ["memorability:", "'raw'", "corrected"]),
+        ({"source": "figrim", "directory": "config"}, ["missing", "'table'"]),
+        ({"source": "figrim", "table": "Snakefile"}, ["figrim cannot be downloaded"]),
+        ({"source": "table", "table": "Snakefile", "images": "nowhere"}, ["images: no folder nowhere"]),
+    ],
+    ids=str,
+)
+def test_data_set_that_cannot_be_found_is_refused(config, catalogue, repository, monkeypatch, dataset, words):
+    monkeypatch.chdir(repository)
+    config = changed(changed(config, "datasets.mine", dataset), "memorability.dataset", "mine")
+    message = refusal(config, catalogue)
+    assert message.startswith("config: datasets: mine: ")
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        {"source": "lamem"},
+        {"source": "lamem", "url": "https://mirror.example/lamem.tar.gz", "sha256": "0" * 64},
+        {"source": "lamem", "archive": "Snakefile", "sha256": "0" * 64},
+        {"source": "lamem", "directory": "config"},
+        {"source": "memcat", "directory": "config", "memorability": "corrected", "group": "category", "n_splits": 3},
+        {"source": "memcat", "archive": ["Snakefile", "README.md"], "table": "README.md"},
+        {"source": "figrim", "archive": "Snakefile", "table": "README.md", "group": "category"},
+        {"source": "table", "table": "README.md", "images": "config", "group": "kind", "n_splits": 2},
+    ],
+    ids=str,
+)
+def test_data_set_that_says_where_it_is_is_accepted(config, catalogue, repository, monkeypatch, dataset):
+    monkeypatch.chdir(repository)
+    config = changed(changed(config, "datasets.mine", dataset), "memorability.dataset", "mine")
+    assert study.load(config, catalogue).dataset == "mine"
+
+
 @pytest.mark.parametrize("path", ["memorability", "brain"])
 def test_each_half_of_a_study_can_be_left_out(config, catalogue, path):
     loaded = study.load(changed(config, path, None), catalogue)
@@ -307,6 +372,25 @@ def test_audit_of_what_is_not_in_the_study_is_refused(config, catalogue, audit, 
         assert word in message
 
 
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["tiles", "lamem"], ["generalisation: 'lamem' is not among datasets (tiles, mine)"]),
+        (["tiles"], ["generalisation: names 1 of the datasets", "two or more, or null"]),
+        ([], ["generalisation: names 0 of the datasets", "two or more, or null"]),
+        (["tiles", "tiles"], ["generalisation:", "non-unique"]),
+        ("tiles", ["generalisation:", "'tiles'", "array"]),
+        (["tiles", "mine"], ["datasets: mine: table: no file nowhere.csv"]),
+    ],
+)
+def test_generalisation_between_what_are_no_two_data_sets_is_refused(config, catalogue, names, words):
+    config = changed(config, "datasets.mine", {"source": "table", "table": "nowhere.csv"})
+    message = refusal(changed(config, "generalisation", names), catalogue)
+    assert message.startswith("config: ")
+    for word in words:
+        assert word in message
+
+
 def test_audit_takes_the_middle_and_the_last_layer_of_the_first_network(config, catalogue):
     loaded = study.load(config, catalogue)
     audits = loaded.audits()
@@ -314,3 +398,21 @@ def test_audit_takes_the_middle_and_the_last_layer_of_the_first_network(config, 
     assert {benchmark for _, _, benchmark in audits} == set(config["brain"]["benchmarks"])
     layers = [layer["name"] for layer in loaded.models["tiny"].layers]
     assert {layer for _, layer, _ in audits} == {layers[len(layers) // 2], "penultimate"}
+
+
+def test_generalisation_needs_the_settings_of_memorability(config, catalogue):
+    config = changed(changed(config, "datasets.other", {"source": "simulated"}), "generalisation", ["tiles", "other"])
+    assert "memorability is null" in refusal(changed(config, "memorability", None), catalogue)
+
+
+def test_every_ordered_pair_is_generalised_between(config, catalogue, tmp_path):
+    (tmp_path / "scores.csv").touch()
+    config = changed(config, "datasets.mine", {"source": "table", "table": str(tmp_path / "scores.csv")})
+    config = changed(config, "datasets.ours", {"source": "table", "table": str(tmp_path / "scores.csv")})
+    assert study.load(config, catalogue).across() == []
+    loaded = study.load(changed(config, "generalisation", ["tiles", "mine"]), catalogue)
+    assert loaded.across() == [("tiles", "mine"), ("mine", "tiles")]
+    assert loaded.made_up(loaded.generalisation)["viewers"]
+    assert not loaded.made_up(["mine", "ours"])["viewers"]
+    three = study.load(changed(config, "generalisation", ["tiles", "mine", "ours"]), catalogue)
+    assert len(set(three.across())) == 6

@@ -137,3 +137,14 @@ def test_two_benchmarks_of_one_area_are_told_apart():
 @pytest.mark.parametrize(("areas", "words"), [({"V4": 0.5}, "0.50 [0.20, 0.60]."), ({"V4": np.nan}, "not both scored")])
 def test_one_area_or_none_has_no_difference(areas, words):
     assert words in summary.relation(make_correlations(**areas), pd.DataFrame(), ["simulated.V4"])
+
+
+def test_human_consistency_is_told_or_said_to_be_unknown():
+    layers = make_layers(memorability=True)
+    row = {"human_consistency": 0.895, "source": "split halves of responses"}
+    page = summary.write(layers, pd.DataFrame(), pd.DataFrame(), [], "photos", REAL, row)
+    assert "splits; human consistency 0.90 (split halves of responses, Spearman–Brown)." in page
+    for unknown in (None, {"human_consistency": np.nan, "source": ""}):
+        page = summary.write(layers, pd.DataFrame(), pd.DataFrame(), [], "photos", REAL, unknown)
+        assert "splits; human consistency not known." in page
+    assert "consistency" not in half(make_layers("a.V4"), ["a.V4"])

@@ -9,6 +9,7 @@ pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("snakemake")]
 PIXELS = "resources/pixels/datasets/mine/64x64-bilinear.npy"
 WEIGHTS = "resources/weights/tiny.safetensors"
 REFERENCES = "resources/stimuli/references/pca/stimuli.csv"
+MINE = "resources/stimuli/datasets/mine"
 
 
 def files(folder) -> list[str]:
@@ -52,9 +53,16 @@ def test_bad_image_in_the_middle(tiny_study, run_snakemake):
     image = tiny_study / "images/24.png"
     whole = image.read_bytes()
     image.write_bytes(whole[: len(whole) // 2])
-    complaint(run_snakemake(tiny_study, "--cores", "2", PIXELS), [str(image), "truncated", "replace it"])
-    assert files(tiny_study) == ["resources/stimuli/datasets/mine/stimuli.csv"]
-    assert str(image) in (tiny_study / "logs/pixels/datasets/mine/64x64-bilinear.log").read_text()
+    (tiny_study / "images/30.png").write_bytes(b"")
+    words = ["2 of 48 images of mine", f"{MINE}/bad_images.csv", str(image), "truncated", "replace them", "skip"]
+    complaint(run_snakemake(tiny_study, "--cores", "2", PIXELS), words)
+    assert set(files(tiny_study)) == {f"{MINE}/{name}.csv" for name in ("staged", "images", "bad_images")}
+    bad = pd.read_csv(tiny_study / MINE / "bad_images.csv")
+    assert list(bad["stimulus_id"]) == ["images/24.png", "images/30.png"]
+    assert "the file is empty" in bad["problem"][1]
+    assert str(image) in (tiny_study / "logs/select_stimuli/mine.log").read_text()
+
+    (tiny_study / "images/30.png").write_bytes(whole)
 
     image.write_bytes(whole)
     code, output = run_snakemake(tiny_study, "--cores", "2", PIXELS)
@@ -124,7 +132,8 @@ def test_too_few_reference_images(tiny_study, run_snakemake, configure):
     configure(tiny_study, reduction={"pca": 1000, "pca_images": "mine"})
     words = ["config: reduction: pca_images: mine has 48 images, pca: 1000", "lower pca"]
     complaint(run_snakemake(tiny_study, "--cores", "2", REFERENCES), words)
-    assert files(tiny_study) == ["resources/stimuli/datasets/mine/stimuli.csv"]
+    assert REFERENCES not in files(tiny_study)
+    assert f"{MINE}/stimuli.csv" in files(tiny_study)
 
 
 def test_no_such_reference_images(tiny_study, run_snakemake, configure):

@@ -84,13 +84,17 @@ def jobs_of(model, *layers) -> set[str]:
 
 
 STAGED = {
+    "resources/stimuli/datasets/mine/staged.csv",
+    "resources/stimuli/datasets/mine/images.csv",
     "resources/stimuli/datasets/mine/stimuli.csv",
+    "resources/stimuli/datasets/mine/duplicates.csv",
     "resources/stimuli/benchmarks/simulated/stimuli.csv",
     "resources/benchmarks/simulated.V1.nc",
     "resources/benchmarks/simulated.IT.nc",
     "resources/pixels/datasets/mine/64x64-bilinear.npy",
     "resources/pixels/benchmarks/simulated/64x64-bilinear.npy",
 }
+CONSISTENCY = {"results/consistency/mine.csv"}
 
 
 @pytest.mark.parametrize(
@@ -107,12 +111,14 @@ def test_each_job_is_planned_once(tiny_study, planned, configure, layers_per_job
     configure(tiny_study, layers_per_job=layers_per_job)
     weights = {"resources/weights/a.safetensors", "resources/weights/b.safetensors"}
     jobs = jobs_of("a", *jobs_of_a) | jobs_of("b", "penultimate")
-    assert planned(tiny_study) == STAGED | weights | jobs | AFTER_THE_LAST_JOB
+    assert planned(tiny_study) == STAGED | weights | jobs | CONSISTENCY | AFTER_THE_LAST_JOB
 
 
 def test_job_counts_of_a_clean_folder(tiny_study, job_counts):
     assert job_counts(tiny_study) == {
         "stage_dataset": 1,
+        "check_images": 1,
+        "select_stimuli": 1,
         "stage_stimuli": 1,
         "stage_benchmark": 2,
         "stage_weights": 1,
@@ -123,6 +129,7 @@ def test_job_counts_of_a_clean_folder(tiny_study, job_counts):
         "collect_memorability": 1,
         "collect_brain": 1,
         "layers": 1,
+        "consistency": 1,
         "depth_profile": 1,
         "correlations": 1,
         "relation_figures": 1,
@@ -136,7 +143,7 @@ def test_nothing_is_planned_for_a_finished_study(finished_study, job_counts, pla
     assert planned(finished_study) == set()
     left = [str(path.relative_to(finished_study)) for path in (finished_study / "results").rglob("*") if path.is_file()]
     jobs = {path for path in jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate") if path.endswith(".csv")}
-    assert set(left) - {"results/README.md"} == jobs | AFTER_THE_LAST_JOB
+    assert set(left) - {"results/README.md"} == jobs | CONSISTENCY | AFTER_THE_LAST_JOB
 
 
 def test_a_line_more_runs_that_model_only(finished_study, planned):

@@ -31,6 +31,7 @@ def paper(repository):
     """The config and the names of its networks."""
     config = yaml.safe_load((repository / "config/config.yaml").read_text())
     config |= yaml.safe_load((repository / "config/paper.yaml").read_text())
+    assert config["datasets"]["lamem"] == {"source": "lamem"}
     return config, [row["timm_name"] for row in study.read_models(repository / config["models"])]
 
 
@@ -59,5 +60,7 @@ def test_jobs_of_every_rule(dry_run, paper):
     assert jobs["stage_weights"] == 64
     assert jobs["stage_benchmark"] == 4
     assert jobs["stage_stimuli"] == 2
-    assert jobs["activations"] == 2 * batches  # of FreemanZiemba's and of MajajHong's stimuli
+    assert jobs["stage_dataset"] == jobs["check_images"] == jobs["select_stimuli"] == 1
+    assert jobs["activations"] == 3 * batches  # of LaMem's, FreemanZiemba's and MajajHong's stimuli
     assert jobs["brain"] == 2 * batches
+    assert jobs["memorability"] == batches

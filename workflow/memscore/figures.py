@@ -3,7 +3,7 @@
 Tables in, a file out: .svg, .png or .pdf by its suffix, the same bytes from the same tables.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from memscore.brain import region
+from memscore.consistency import described
 from memscore.errors import InputError
 from memscore.files import replacing
 from memscore.statistics import ALL_TRAINED
@@ -26,6 +27,7 @@ from memscore.tables import ceiling, similarity_column
 REGION_COLOURS = {"V1": "#332288", "V2": "#2A9DB5", "V4": "#CF8A00", "IT": "#B2182B"}
 OTHER_COLOURS = ("#117733", "#AA4499", "#7A6A53", "#5B7DB1", "#999933", "#882255")
 INK, GREY = "#222222", "#808080"
+DOTTED = (0, (1, 1.5))
 MARKERS = "os^DvPX*"
 MAX_LINES = len(MARKERS)  # More models than this are summarised, not told apart.
 DEPTH_BINS = 20
@@ -50,9 +52,17 @@ UNDATED = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}  # A date wou
 
 
 def memorability_against_brain(
-    layers: pd.DataFrame, benchmarks: Sequence[str], correlations: pd.DataFrame, path: str | Path, banner: str
+    layers: pd.DataFrame,
+    benchmarks: Sequence[str],
+    correlations: pd.DataFrame,
+    path: str | Path,
+    banner: str,
+    consistency: Mapping | None = None,
 ) -> None:
-    """One panel a benchmark: every layer's memorability ρ over its brain similarity, and their correlation."""
+    """One panel a benchmark: every layer's memorability ρ over its brain similarity, and their correlation.
+
+    consistency : how far viewers agree, from `consistency.read`: a dotted line where it is known
+    """
     per_benchmark = [f"{b}.{value}" for b in benchmarks for value in ("raw", "ceiling", "score")]
     _require(layers, "layers", ["model", "trained", "memorability", *per_benchmark])
     _require(correlations, "correlations", CORRELATION_COLUMNS)
@@ -69,9 +79,13 @@ def memorability_against_brain(
             ax.set_xlabel(f"Similarity ({'1 = ceiling' if np.isfinite(ceiling(layers, benchmark)) else 'Pearson r'})")
             text = _correlation_text(correlations, benchmark)
             _heading(ax, region(benchmark), colours[benchmark], _source(layers, benchmark), text)
+        if _people(consistency):
+            _limit(axes.flat[0], "", consistency["human_consistency"])  # The others share its axis.
+            for ax in axes.flat[1 : len(benchmarks)]:
+                ax.axhline(consistency["human_consistency"], color=INK, linestyle=DOTTED)
         for ax in axes[:, 0]:
             ax.set_ylabel(RHO)
-        _key(figure, _model_entries(layers), not layers["trained"].all())
+        _key(figure, _model_entries(layers), not layers["trained"].all(), _people(consistency))
 
 
 def along_depth(
@@ -79,12 +93,12 @@ def along_depth(
     benchmarks: Sequence[str],
     path: str | Path,
     banner: str,
-    human_consistency: float | None = None,
+    consistency: Mapping | None = None,
 ) -> None:
     """What every layer scores along relative depth: memorability ρ, and Pearson r with each region's recordings.
 
     A study of one half has that half's panels: no column `memorability`, or no benchmarks. Dotted lines say what
-    can be reached: the consistency of people, the ceiling of the recordings.
+    can be reached: the consistency of people (from `consistency.read`), the ceiling of the recordings.
 
     A point is a layer, a band one standard error over splits. A model with many layers has its line through their
     means in bins of depth; more than `MAX_LINES` models are the median and the quartiles over models of those means.
@@ -100,7 +114,7 @@ def along_depth(
             ends = _curves(ax, layers, "memorability", memorability_error(layers), INK)
             ax.set_ylabel(RHO)
             _heading(ax, "Memorability", INK, _best_text(layers, "memorability"))
-            _limit(ax, "human consistency", human_consistency)
+            _limit(ax, _people(consistency), consistency and consistency["human_consistency"])
             _label_ends(ax, ends, gap=0.06)
             _ring_best(ax, layers, "memorability", INK, named=not benchmarks)
         for i, benchmark in enumerate(benchmarks):
@@ -109,7 +123,8 @@ def along_depth(
             ax.set_ylabel("Similarity (Pearson r)")
             text = _best_text(layers, f"{benchmark}.raw")
             _heading(ax, region(benchmark), colours[benchmark], _source(layers, benchmark), text)
-            _limit(ax, "ceiling", ceiling(layers, benchmark))
+            limit = ceiling(layers, benchmark)
+            _limit(ax, f"ceiling {_number(limit)}", limit)
             _ring_best(
                 ax, layers, f"{benchmark}.raw", colours[benchmark], named=not memorability and len(benchmarks) == 1
             )
@@ -152,6 +167,78 @@ def correlation_by_region(
         _key(figure, entries, shown["scope"].isin(untrained).any())
 
 
+def across_against_within(
+    table: pd.DataFrame,
+    pairs: Sequence[tuple[str, str]],
+    path: str | Path,
+    banner: str,
+    consistency: Mapping[str, Mapping],
+) -> None:
+    """One panel a pair of data sets: ρ of layers fitted on the first and tested on the second, over ρ within that.
+
+    table : `results/generalisation.csv`; consistency : by data set, from `consistency.read`
+    """
+    _require(table, "generalisation", ["model", "trained", *(f"across.{fitted}.{tested}" for fitted, tested in pairs)])
+    columns = min(len(pairs), 3)
+    rows = ceil(len(pairs) / columns)
+    with _figure(path, (max(3.6, 0.4 + 2.6 * columns), 0.6 + 3.0 * rows), banner) as figure:
+        axes = figure.subplots(rows, columns, squeeze=False)
+        for ax in axes.flat[len(pairs) :]:
+            ax.set_axis_off()
+        for ax, (fitted, tested) in zip(axes.flat, pairs, strict=False):
+            within, across = f"within.{tested}", f"across.{fitted}.{tested}"
+            _require(table, "generalisation", [within])
+            _scatter(ax, table, within, INK, across)
+            change = (table[across] - table[within])[table["trained"]].dropna()
+            note = f"median change {_number(change.median())}" if len(change) else "no trained layer scored"
+            _heading(ax, _rho_name(across), INK, f"{note}, trained layers")
+            people = consistency[tested]
+            _limit(ax, _people(people), people["human_consistency"])
+            ends = *ax.get_xlim(), *ax.get_ylim()
+            low, high = min(ends), max(ends)
+            ax.plot([low, high], [low, high], color=GREY, linewidth=0.7, zorder=0)
+            ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+            ax.set_xlabel(f"ρ within {tested}")
+            ax.set_ylabel(f"ρ on {tested}, fitted on {fitted}")
+        _key(figure, _model_entries(table.assign(memorability=table[across])), not table["trained"].all())
+
+
+def generalisation_by_region(
+    correlations: pd.DataFrame, benchmarks: Sequence[str], path: str | Path, banner: str
+) -> None:
+    """One panel a benchmark: over all trained layers, the correlation of every ρ within and across with similarity.
+
+    correlations : `results/generalisation_correlations.csv`
+    """
+    _require(correlations, "correlations", ["rho", *CORRELATION_COLUMNS])
+    rhos, colours = list(correlations["rho"].unique()), region_colours(benchmarks)
+    pooled = correlations[correlations["scope"] == ALL_TRAINED].dropna(subset=["spearman"])
+    with _figure(path, (1.4 + 1.7 * len(benchmarks), 1.2 + 0.24 * len(rhos)), banner) as figure:
+        axes = figure.subplots(1, len(benchmarks), squeeze=False, sharey=True)[0]
+        for ax, benchmark in zip(axes, benchmarks, strict=True):
+            rows = pooled[pooled["benchmark"] == benchmark]
+            at, colour = [rhos.index(rho) for rho in rows["rho"]], colours[benchmark]
+            ax.axvline(0, color=GREY, linewidth=0.7, zorder=0)
+            ax.hlines(at, rows["spearman_low"], rows["spearman_high"], color=colour, linewidth=1.8)
+            ax.plot(rows["spearman"], at, "o", color=colour, markersize=4)
+            ax.set(xlim=(-1.02, 1.02), xticks=[-1, 0, 1], ylim=(len(rhos) - 0.5, -0.5))
+            _heading(ax, region(benchmark), colour, _data_set(benchmark))
+            if rows.empty:
+                _say_nothing_scored(ax.xaxis)
+        axes[0].set_yticks(range(len(rhos)), [_rho_name(rho) for rho in rhos])
+        figure.supxlabel("Correlation of ρ with brain similarity over trained layers (Spearman, 95% CI)", fontsize=8)
+
+
+def score_histogram(scores: pd.Series, path: str | Path) -> None:
+    """How many images have which memorability score, in fortieths of the scale; the mean is dotted."""
+    with _figure(path, (4.2, 2.2), "") as figure:
+        ax = figure.add_subplot()
+        ax.hist(scores, bins=np.linspace(0, 1, 41), color=REGION_COLOURS["V2"])
+        ax.axvline(scores.mean(), color=INK, linestyle=(0, (1, 1.5)))
+        ax.annotate(f"mean {scores.mean():.2f}", (scores.mean(), 1), (3, -8), ax.get_xaxis_transform(), "offset points")
+        ax.set(xlim=(0, 1), xlabel="Memorability score", ylabel="Images")
+
+
 def region_colours(benchmarks: Sequence[str]) -> dict[str, str]:
     """Colour of each benchmark: its region's, or the next of `OTHER_COLOURS` for a region without one."""
     others = [name for name in dict.fromkeys(map(region, benchmarks)) if name not in REGION_COLOURS]
@@ -183,9 +270,9 @@ def _figure(path: str | Path, size: tuple[float, float], banner: str) -> Iterato
         figure.savefig(temporary, metadata=UNDATED.get(temporary.suffix))
 
 
-def _scatter(ax: Axes, layers: pd.DataFrame, column: str, colour: str) -> None:
-    """Memorability over `column`, one point a layer; untrained controls hollow, grey and behind."""
-    scored = layers.dropna(subset=["memorability", column])
+def _scatter(ax: Axes, layers: pd.DataFrame, column: str, colour: str, rho: str = "memorability") -> None:
+    """`rho` over `column`, one point a layer; untrained controls hollow, grey and behind."""
+    scored = layers.dropna(subset=[rho, column])
     size, alpha = (13, 0.75) if len(scored) <= 500 else (6, 0.4) if len(scored) <= 3000 else (3, 0.15)
     markers = _markers(layers)
     for model, table in scored.groupby("model", sort=False):
@@ -194,7 +281,7 @@ def _scatter(ax: Axes, layers: pd.DataFrame, column: str, colour: str) -> None:
             look = {"facecolors": "none", "edgecolors": GREY, "linewidths": 0.6, "zorder": 1}
         # Vector points by the thousand make a file that no viewer scrolls.
         look |= {"s": size, "alpha": alpha, "marker": markers.get(model, "o"), "rasterized": len(scored) > 3000}
-        ax.scatter(table[column], table["memorability"], **look)
+        ax.scatter(table[column], table[rho], **look)
     if scored.empty:
         _say_nothing_scored(ax.xaxis)
 
@@ -336,15 +423,20 @@ def _forest_row(ax: Axes, y: int, benchmark: str, rows: pd.DataFrame, colour: st
     ax.annotate(_data_set(benchmark), (0, y), (-6, -1), color=GREY, fontsize=6.5, ha="right", va="top", **side)
 
 
-def _limit(ax: Axes, name: str, value: float | None) -> None:
-    """A dotted line at what can be reached, where that is known, and its name; the axis starts at 0 or below."""
+def _limit(ax: Axes, text: str, value: float | None) -> None:
+    """A dotted line at what can be reached, where that is known, with a text; the axis starts at 0 or below."""
     low, high = ax.get_ylim()
     high += 0.08 * (high - low)
     if value is not None and np.isfinite(value):
         high = max(high, 1.15 * value)
-        ax.axhline(value, color=INK, linestyle=(0, (1, 1.5)))
-        ax.annotate(f"{name} {_number(value)}", (0, value), (0, 2.5), textcoords="offset points")
+        ax.axhline(value, color=INK, linestyle=DOTTED)
+        ax.annotate(text, (0, value), (2, 2.5), textcoords="offset points")
     ax.set_ylim(min(0, low), high)
+
+
+def _people(consistency: Mapping | None) -> str:
+    """Human consistency, and below it how it is known; empty where it is not."""
+    return described(consistency).replace(" (", "\n(")
 
 
 def _how_to_read(layers: pd.DataFrame) -> str:
@@ -381,10 +473,18 @@ def _model_entries(layers: pd.DataFrame) -> list[Line2D]:
     return [_entry(_short(m) + ("" if m in scored else " (not scored)"), marker) for m, marker in markers.items()]
 
 
-def _key(figure: Figure, entries: list[Line2D], controls: bool) -> None:
-    """What the markers mean, below the panels."""
+def _rho_name(column: str) -> str:
+    """`within mine` of `within.mine`; `mine → theirs`, fitted and tested, of `across.mine.theirs`."""
+    kind, _, sets = column.partition(".")
+    return f"within {sets}" if kind == "within" else sets.replace(".", " → ")
+
+
+def _key(figure: Figure, entries: list[Line2D], controls: bool, limit: str = "") -> None:
+    """What the markers and, where there is one, the dotted line mean, below the panels."""
     if controls:
         entries = [*entries, _entry("untrained control", color=GREY, mfc="none")]
+    if limit:
+        entries = [*entries, _entry(limit, marker="", linestyle=DOTTED)]
     columns = int(figure.get_figwidth() / 1.7)
     figure.legend(handles=entries, loc="outside lower center", ncols=columns, handletextpad=0.5)
 

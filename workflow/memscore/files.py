@@ -1,11 +1,14 @@
 """Writing files so that a killed job leaves nothing that looks finished."""
 
 import csv
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from memscore.errors import InputError
 
 
 @contextmanager
@@ -22,6 +25,26 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def enough_room(path: str | Path, advice: str) -> Iterator[None]:
+    """Where the disk (or the user's share of it) is full, the InputError names `path` and says what `advice` says."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(f"{path}: no room left on the disk; {advice}") from error
+
+
+def encoding_of(path: str | Path) -> str:
+    """Encoding of a text file of others: UTF-8 (with or without a byte order mark), or else Latin-1."""
+    try:
+        Path(path).read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "utf-8-sig"
 
 
 def sha256(path: str | Path) -> str:

@@ -40,15 +40,24 @@ def job(snakemake) -> Iterator[Callable[[str], None]]:
             raise
 
 
-def every_few_seconds(say: Callable[[str], None], what: str, total: int) -> Callable[[int], None]:
-    """`progress(done)`: says how far `what` has come, at most once per `PROGRESS_SECONDS`."""
+def every_few_seconds(
+    say: Callable[[str], None], what: str, total: int | None, start_at: int = 0, unit: int = 1, name: str = ""
+) -> Callable[[int], None]:
+    """`progress(done)`: says how far `what` has come, at most once per `PROGRESS_SECONDS`.
+
+    total : of what is counted, None where nobody knows
+    start_at : what was done before, and does not count for the rate
+    unit, name : say thousands or MB instead: `unit` of what is counted are one `name`
+    """
     start = last = time.monotonic()
+    of = "" if total is None else f"/{total / unit:.0f}"
 
     def progress(done: int) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last >= PROGRESS_SECONDS:
             last = now
-            say(f"{what}: {done}/{total} ({done / (now - start):.1f}/s)")
+            rate = (done - start_at) / unit / (now - start)
+            say(f"{what}: {done / unit:.0f}{of}{name} ({rate:.1f}{name}/s)")
 
     return progress

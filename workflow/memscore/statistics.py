@@ -68,6 +68,12 @@ def relate(layers: pd.DataFrame, benchmarks: list[str], seed: int) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
+def relate_each(layers: pd.DataFrame, columns: list[str], benchmarks: list[str], seed: int) -> pd.DataFrame:
+    """`relate` with each of several columns of ρ in memorability's place; column `rho` says which."""
+    tables = [relate(layers.assign(memorability=layers[column]), benchmarks, seed) for column in columns]
+    return pd.concat(tables, keys=columns, names=["rho"]).reset_index("rho")
+
+
 def ranked(correlations: pd.DataFrame) -> pd.DataFrame:
     """The rows over all trained layers of a table by `relate`, the highest Spearman first; undefined ones left out."""
     pooled = correlations[correlations["scope"] == ALL_TRAINED].dropna(subset=["spearman"])

@@ -1,6 +1,7 @@
 """Stimulus sets: their table, their splits, and their pixels at a network's input size."""
 
 import os
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,8 @@ from memscore.errors import InputError
 from memscore.files import replacing
 
 SPLIT_VALUES = ("train", "val", "test")
+SPLIT_SCORE = re.compile(r"memorability_\d+")
+UNUSED = "unused"  # in no part of a split, such as a training image with a duplicate in test
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 # LaMem's proportions: 45,000 / 3,741 / 10,000 of 58,741.
 LAMEM_TRAIN, LAMEM_VAL = 45_000 / 58_741, 3_741 / 58_741
@@ -26,24 +29,27 @@ def read_table(path: str | Path) -> pd.DataFrame:
     return table
 
 
-def parse_table(path: str | Path) -> pd.DataFrame:
+def parse_table(path: str | Path, encoding: str = "utf-8-sig") -> pd.DataFrame:
     """A CSV, TSV or semicolon-separated table as it stands; ids and paths are text, even `007` and `NA`."""
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with open(path, encoding=encoding) as file:
             header = file.readline()
         if not header.strip():
             raise ValueError("no stimuli, the file is empty")
         separator = next((mark for mark in "\t,;" if mark in header), ",")
         numeric = {name: [""] for name in ("memorability", "n_responses")}
         text = {"stimulus_id": str, "path": str}
-        return pd.read_csv(
-            path, sep=separator, encoding="utf-8-sig", dtype=text, keep_default_na=False, na_values=numeric
-        )
+        return pd.read_csv(path, sep=separator, encoding=encoding, dtype=text, keep_default_na=False, na_values=numeric)
     except FileNotFoundError:
         raise InputError(f"{path}: no such table; correct its path in the config") from None
     except ValueError as error:
         problem = str(error).partition("\n")[0]
         raise InputError(f"{path}: cannot be read as a table ({problem}); save it as CSV in UTF-8") from error
+
+
+def read_text(path: str | Path) -> pd.DataFrame:
+    """A CSV of the workflow's own with every cell as it is written: numbers go from table to table unchanged."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
 def check_table(table: pd.DataFrame, source: str | Path) -> None:
@@ -67,17 +73,24 @@ def check_table(table: pd.DataFrame, source: str | Path) -> None:
         table.stimulus_id.duplicated(),
         lambda row: f"stimulus_id {row.stimulus_id!r} occurs before; ids must be unique",
     )
-    if "memorability" in table:
-        score = pd.to_numeric(table.memorability, errors="coerce")
-        refuse(
-            ~score.between(0, 1),
-            lambda row: f"memorability of {row.stimulus_id!r} is {row.memorability}; it must be a number in [0, 1]",
-        )
+    for column in score_columns(table):
+        score = pd.to_numeric(table[column], errors="coerce")
+        refuse(~score.between(0, 1), lambda row, column=column: f"{column} of {_not_a_score(row, column)}")
     for split in split_columns(table):
         refuse(
-            ~table[split].isin(SPLIT_VALUES),
+            ~table[split].isin([*SPLIT_VALUES, UNUSED]),
             lambda row, split=split: f"{split} is {row[split]!r}; it must be train, val or test",
         )
+
+
+def _not_a_score(row: pd.Series, column: str) -> str:
+    comma = ", with a point for the decimal comma" if "," in str(row[column]) else ""
+    return f"{row.stimulus_id!r} is {row[column]}; it must be a number in [0, 1]{comma}"
+
+
+def score_columns(table: pd.DataFrame) -> list[str]:
+    """`memorability` and, of data sets whose splits have scores of their own, `memorability_1`, … ."""
+    return [c for c in table if c == "memorability" or SPLIT_SCORE.fullmatch(c)]
 
 
 def split_columns(table: pd.DataFrame) -> list[str]:
@@ -105,6 +118,12 @@ def memorability_splits(table: pd.DataFrame, source: str, n_components: int) -> 
         np.stack([(table[column] == "train").to_numpy() for column in columns]),
         np.stack([(table[column] == "test").to_numpy() for column in columns]),
     )
+
+
+def memorability_scores(table: pd.DataFrame) -> np.ndarray:
+    """What each split predicts, float array of shape (n_splits, n_stimuli): its own scores, or `memorability`."""
+    own = [column.replace("split_", "memorability_", 1) for column in split_columns(table)]
+    return np.stack([table[column if column in table else "memorability"].to_numpy(dtype=float) for column in own])
 
 
 def lamem_like_splits(n_stimuli: int, n_splits: int, seed: int) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import fnmatch
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 
 import yaml
@@ -22,6 +23,8 @@ SCHEMAS = Path(__file__).parent.parent / "schemas"
 CATALOGUE = Path("resources/layers")
 # Areas of the benchmarks that are not Brain-Score's.
 OWN_BENCHMARKS = {"simulated": ("V1", "V2", "V4", "IT"), "cowley2023": ("V4",)}
+# What is done with a dataset's bad images and duplicates, where the config does not say.
+FLAWS = {"on_bad_image": "stop", "drop_duplicates": False}
 MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -125,10 +128,40 @@ class Study:
         """The stimulus set whose memorability is predicted."""
         return self.config["memorability"]["dataset"] if self.config["memorability"] else None
 
+    def dataset_source(self, name: str) -> dict:
+        """What the config says about where a dataset comes from, without what is done with its flaws."""
+        return {key: value for key, value in self.config["datasets"][name].items() if key not in FLAWS}
+
+    def flaws(self, name: str) -> dict:
+        """What is done with a dataset's bad images and duplicates."""
+        return FLAWS | {key: value for key, value in self.config["datasets"][name].items() if key in FLAWS}
+
+    def datasets_in_use(self) -> list[str]:
+        """The datasets that the study takes images from."""
+        return list(dict.fromkeys([*([self.dataset] if self.dataset else []), *self.reference_sets()]))
+
+    def stimulus_sets(self) -> list[tuple[str, str]]:
+        """(kind, name) of every stimulus set in use."""
+        sets = {"datasets": self.datasets_in_use(), "benchmarks": self.brain_sets()}
+        return [(kind, name) for kind, names in sets.items() for name in names]
+
+    def other_sets(self, kind: str, name: str) -> list[tuple[str, str]]:
+        """(kind, name) of the stimulus sets in use but one, which its images may be in too."""
+        return [each for each in self.stimulus_sets() if each != (kind, name)]
+
     def reference_sets(self) -> list[str]:
         """The stimulus set that reference images for principal components come from, unless a folder has them."""
         images = self.config["reduction"]["pca_images"]
         return [images] if self.config["reduction"]["pca"] and images in self.config["datasets"] else []
+
+    @property
+    def generalisation(self) -> list[str]:
+        """The data sets between which layers are to generalise."""
+        return self.config["generalisation"] or []
+
+    def across(self) -> list[tuple[str, str]]:
+        """(fitted on, tested on) of every ordered pair of those data sets."""
+        return list(permutations(self.generalisation, 2))
 
     @property
     def relates(self) -> bool:
@@ -138,10 +171,12 @@ class Study:
     @property
     def simulated(self) -> dict[str, bool]:
         """Which half of the study is made up: `brain`, `viewers`."""
-        return {
-            "brain": "simulated" in self.brain_sets(),
-            "viewers": self.dataset is not None and self.config["datasets"][self.dataset]["source"] == "simulated",
-        }
+        return self.made_up([self.dataset] if self.dataset else [])
+
+    def made_up(self, datasets: Sequence[str]) -> dict[str, bool]:
+        """Whether the `brain`, and the `viewers` of any of these data sets, are simulated."""
+        sources = [self.config["datasets"][name]["source"] for name in datasets]
+        return {"brain": "simulated" in self.brain_sets(), "viewers": "simulated" in sources}
 
 
 def load(config: Mapping, catalogue: Path = CATALOGUE) -> Study:
@@ -183,6 +218,16 @@ def check_config(config: Mapping) -> None:
     dataset = config["memorability"] and config["memorability"]["dataset"]
     if dataset and dataset not in config["datasets"]:
         raise InputError(f"config: memorability: dataset: {dataset!r} is not among datasets ({known})")
+    generalisation = config["generalisation"] or []
+    for name in generalisation:
+        if name not in config["datasets"]:
+            raise InputError(f"config: generalisation: {name!r} is not among datasets ({known})")
+    if config["generalisation"] is not None and len(generalisation) < 2:
+        raise InputError(
+            f"config: generalisation: names {len(generalisation)} of the datasets ({known}); name two or more, or null"
+        )
+    if generalisation and not config["memorability"]:
+        raise InputError("config: generalisation: needs memorability: components; memorability is null")
     images = config["reduction"]["pca"] and config["reduction"]["pca_images"]
     if config["reduction"]["pca"] and not images:
         raise InputError("config: reduction: pca_images: pca needs reference images; name a stimulus set or a folder")
@@ -198,10 +243,31 @@ def check_config(config: Mapping) -> None:
                 f"config: brain: benchmarks: no benchmark {benchmark!r}; {stimulus_set_of(benchmark)} has "
                 f"{', '.join(areas)}"
             )
-    for used in (dataset, images):
-        table = config["datasets"].get(used, {}).get("table")
-        if table and not Path(table).is_file():
-            raise InputError(f"config: datasets: {used}: table: no file {table}; give a path from the repository root")
+    for used in (dataset, images, *generalisation):
+        if used in config["datasets"]:
+            check_dataset(used, config["datasets"][used])
+
+
+def check_dataset(name: str, dataset: Mapping) -> None:
+    """Raise InputError where a data set's keys do not say where it is, or name what is not there."""
+    where = f"config: datasets: {name}: "
+    places = [key for key in ("directory", "archive", "url") if key in dataset]
+    if len(places) > 1:
+        raise InputError(f"{where}{' and '.join(places)} both say where it is; leave one of them out")
+    if not places and dataset["source"] in ("memcat", "figrim"):
+        raise InputError(f"{where}{dataset['source']} cannot be downloaded; name its directory: or archive:")
+    if "sha256" in dataset and "directory" in dataset:
+        raise InputError(f"{where}sha256 is an archive's; leave it out beside directory:")
+    for key, kind, there in (
+        ("table", "file", Path.is_file),
+        ("archive", "file", Path.is_file),
+        ("directory", "folder", Path.is_dir),
+        ("images", "folder", Path.is_dir),
+    ):
+        named = dataset.get(key, [])
+        for path in [named] if isinstance(named, str) else named:
+            if not there(Path(path)):
+                raise InputError(f"{where}{key}: no {kind} {path}; give a path from the repository root")
 
 
 def read_models(path: Path) -> list[dict]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from memscore.brain import region
+from memscore.consistency import described
 from memscore.statistics import ranked
 from memscore.tables import ceiling, similarity_column
 
@@ -49,10 +50,12 @@ def write(
     benchmarks: list[str],
     dataset: str | None,
     simulated: Mapping[str, bool],
+    consistency: Mapping | None = None,
 ) -> str:
     """reStructuredText of the front page, from the tables `layers.csv`, `correlations.csv` and `differences.csv`.
 
     correlations, differences : empty for a study of one half, which tells its best layers instead
+    consistency : how far viewers agree, from `consistency.read`; None for a study without memorability
     """
     halves = bool(dataset), bool(benchmarks)
     made_up = SIMULATED if all(halves) else SIMULATED_HALF
@@ -65,7 +68,7 @@ def write(
     else:
         parts += [best_predictor(layers)]
     parts += [heading("The best layer of each network"), best_layers(layers, benchmarks)]
-    parts += [heading("What it rests on"), basis(layers, benchmarks, dataset)]
+    parts += [heading("What it rests on"), basis(layers, benchmarks, dataset, consistency)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -184,12 +187,13 @@ def best_layer(layers: pd.DataFrame, column: str) -> str:
     return "–" if best is None else f"{best[column]:.2f} ``{best['layer']}``"
 
 
-def basis(layers: pd.DataFrame, benchmarks: list[str], dataset: str | None) -> str:
+def basis(layers: pd.DataFrame, benchmarks: list[str], dataset: str | None, consistency: Mapping | None = None) -> str:
     """What was scored, and what could not be."""
     counts = f"{len(layers)} layers of {layers['model'].nunique()} networks."
     if dataset:
         n_splits = sum(column.startswith("memorability_split_") for column in layers)
-        counts += f" Memorability: stimulus set *{dataset}*, mean over {n_splits} splits."
+        people = f"; {described(consistency) or 'human consistency not known'}"
+        counts += f" Memorability: stimulus set *{dataset}*, mean over {n_splits} splits{people}."
     if benchmarks:
         limits = {called(b, benchmarks): ceiling(layers, b) for b in benchmarks}
         ceilings = ", ".join(f"{n} {'none, without repeats' if pd.isna(c) else f'{c:.2f}'}" for n, c in limits.items())

@@ -11,12 +11,38 @@ def layers(models: list[dict], memorability: pd.DataFrame | None, brain: pd.Data
     brain : rows of the brain jobs, one per benchmark, or None; they become columns `<benchmark>.raw`,
         `.ceiling`, `.score`, `.error`
     """
-    table = pd.DataFrame(models)
-    notes = []
-    for scores in (memorability, None if brain is None else _wide(brain)):
-        if scores is not None:
-            notes.append(scores.set_index(["model", "layer"])["note"])
-            table = table.merge(scores.drop(columns="note"), on=["model", "layer"], how="left", validate="1:1")
+    return _beside(models, [memorability, None if brain is None else _wide(brain)])
+
+
+def generalisation(
+    models: list[dict],
+    within: dict[str, pd.DataFrame],
+    across: dict[tuple[str, str], pd.DataFrame],
+    brain: pd.DataFrame | None,
+) -> pd.DataFrame:
+    """One row per (model, layer), as `layers`, with every ρ within and across data sets instead of one.
+
+    within : by data set, rows of its memorability jobs; they become columns `within.<set>`
+    across : by (fitted on, tested on), rows of the jobs across; they become `across.<fitted on>.<tested on>`
+
+    Notes say which ρ they are of.
+    """
+    scores = {f"within.{name}": rows for name, rows in within.items()}
+    scores |= {f"across.{fitted}.{tested}": rows for (fitted, tested), rows in across.items()}
+    named = []
+    for column, rows in scores.items():
+        rows = rows[["model", "layer", "memorability", "note"]].rename(columns={"memorability": column})
+        named.append(rows.assign(note=(f"{column}: " + rows["note"].astype(object)).where(rows["note"].notna())))
+    return _beside(models, [*named, None if brain is None else _wide(brain)])
+
+
+def _beside(models: list[dict], scores: list[pd.DataFrame | None]) -> pd.DataFrame:
+    """The models' layers with every table of scores beside them, and what was noted about a layer last."""
+    table, notes = pd.DataFrame(models), []
+    for rows in scores:
+        if rows is not None:
+            notes.append(rows.set_index(["model", "layer"])["note"])
+            table = table.merge(rows.drop(columns="note"), on=["model", "layer"], how="left", validate="1:1")
     table["note"] = [_joined(notes, key) for key in zip(table["model"], table["layer"], strict=True)]
     return table
 

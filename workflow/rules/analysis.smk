@@ -5,6 +5,7 @@ localrules:
     collect_memorability,
     collect_brain,
     layers,
+    consistency,
     depth_profile,
     correlations,
     relation_figures,
@@ -59,9 +60,28 @@ rule layers:
         "../scripts/layers.py"
 
 
+rule consistency:
+    input:
+        stimuli=rules.stage_dataset.output[0],
+    output:
+        report("results/consistency/{set}.csv", caption="../report/consistency.rst", category="Tables"),
+    log:
+        "logs/consistency/{set}.log",
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        source=lambda wildcards: config["datasets"][wildcards.set]["source"],
+        seed=config["seed"],
+    message:
+        "How far the viewers of {wildcards.set} agree"
+    script:
+        "../scripts/consistency.py"
+
+
 rule depth_profile:
     input:
         layers=rules.layers.output[0],
+        consistency=expand(rules.consistency.output, set=STUDY.dataset or []),
     output:
         report("results/figures/along_depth.svg", caption="../report/depth.rst", category="Figures"),
     log:
@@ -100,6 +120,7 @@ rule relation_figures:
     input:
         layers=rules.layers.output[0],
         correlations=rules.correlations.output.correlations,
+        consistency=expand(rules.consistency.output, set=STUDY.dataset or []),
     output:
         relation=report("results/figures/relation.svg", caption="../report/relation.rst", category="Figures"),
         scatter=report(
@@ -123,6 +144,7 @@ rule summary:
         layers=rules.layers.output[0],
         correlations=rules.correlations.output.correlations if STUDY.relates else [],
         differences=rules.correlations.output.differences if STUDY.relates else [],
+        consistency=expand(rules.consistency.output, set=STUDY.dataset or []),
         depth_profile=rules.depth_profile.output,
         relation_figures=rules.relation_figures.output if STUDY.relates else [],
     output:

@@ -16,7 +16,14 @@ except InputError as error:
     sys.exit(f"memscore: {error}")
 
 
+def staged_table(wildcards):
+    """What is staged of a stimulus set: of a dataset before bad images are left out."""
+    name = "staged" if wildcards.kind == "datasets" else "stimuli"
+    return f"resources/stimuli/{wildcards.kind}/{wildcards.set}/{name}.csv"
+
+
 wildcard_constraints:
+    kind="[^/]+",
     set="[^/]+",
     model="[^/]+",
     layers="[^/]+",

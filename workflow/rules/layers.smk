@@ -38,7 +38,7 @@ rule activations:
 rule memorability:
     input:
         activations="results/activations/datasets/{set}/{model}/{layers}.nc",
-        stimuli=rules.stage_dataset.output[0],
+        stimuli=rules.select_stimuli.output.stimuli,
     output:
         "results/memorability/{set}/{model}/{layers}.csv",
     log:

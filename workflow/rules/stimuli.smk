@@ -4,6 +4,7 @@
 
 localrules:
     stage_dataset,
+    select_stimuli,
     stage_stimuli,
     stage_references,
     stage_benchmark,
@@ -13,19 +14,61 @@ localrules:
 rule stage_dataset:
     input:
         table=lambda wildcards: config["datasets"][wildcards.set].get("table", []),
+        archive=lambda wildcards: config["datasets"][wildcards.set].get("archive", []),
     output:
-        "resources/stimuli/datasets/{set}/stimuli.csv",
+        "resources/stimuli/datasets/{set}/staged.csv",
     log:
         "logs/stage_dataset/{set}.log",
     conda:
         "../../envs/memscore.yaml"
     params:
-        dataset=lambda wildcards: config["datasets"][wildcards.set],
+        dataset=lambda wildcards: STUDY.dataset_source(wildcards.set),
         seed=config["seed"],
     message:
         "Stimulus set {wildcards.set}: images with memorability"
     script:
         "../scripts/stage_dataset.py"
+
+
+rule check_images:
+    input:
+        table=staged_table,
+    output:
+        # Kept for the next time: an image that has not changed is not decoded again.
+        update("resources/stimuli/{kind}/{set}/images.csv"),
+    log:
+        "logs/check_images/{kind}/{set}.log",
+    conda:
+        "../../envs/memscore.yaml"
+    threads: 8
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    message:
+        "Every image of {wildcards.set} decoded once"
+    script:
+        "../scripts/check_images.py"
+
+
+rule select_stimuli:
+    input:
+        table=rules.stage_dataset.output[0],
+        images="resources/stimuli/datasets/{set}/images.csv",
+    output:
+        stimuli="resources/stimuli/datasets/{set}/stimuli.csv",
+        duplicates="resources/stimuli/datasets/{set}/duplicates.csv",
+    log:
+        "logs/select_stimuli/{set}.log",
+        # Read when the rule refuses, and an output would be gone then.
+        bad_images="resources/stimuli/datasets/{set}/bad_images.csv",
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        flaws=lambda wildcards: STUDY.flaws(wildcards.set),
+    message:
+        "Stimulus set {wildcards.set}: without bad images and, where asked, duplicates"
+    script:
+        "../scripts/select_stimuli.py"
 
 
 rule stage_stimuli:
@@ -45,7 +88,7 @@ rule stage_stimuli:
 
 rule stage_references:
     input:
-        dataset=expand(rules.stage_dataset.output, set=STUDY.reference_sets()),
+        dataset=expand(rules.select_stimuli.output.stimuli, set=STUDY.reference_sets()),
     output:
         "resources/stimuli/references/pca/stimuli.csv",
     log:

@@ -6,7 +6,7 @@ from memscore.job import job
 
 with job(snakemake) as say:
     table = stimuli.read_table(snakemake.input.stimuli)
-    observed = table["memorability"].to_numpy()
+    observed = stimuli.memorability_scores(table)
     train, test = stimuli.memorability_splits(table, snakemake.input.stimuli, snakemake.params.components)
     rows = []
     for layer, features in store.read(snakemake.input.activations):

@@ -1,6 +1,6 @@
 import pandas as pd
 
-from memscore import figures
+from memscore import consistency, figures
 from memscore.job import job
 from memscore.summary import banner
 
@@ -10,4 +10,5 @@ with job(snakemake) as say:
     benchmarks, note, output = snakemake.params.benchmarks, banner(snakemake.params.simulated), snakemake.output
     untrained = set(layers.loc[~layers["trained"], "model"])
     figures.correlation_by_region(correlations, benchmarks, output.relation, note, untrained)
-    figures.memorability_against_brain(layers, benchmarks, correlations, output.scatter, note)
+    people = consistency.read(snakemake.input.consistency)
+    figures.memorability_against_brain(layers, benchmarks, correlations, output.scatter, note, people)

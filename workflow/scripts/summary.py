@@ -1,6 +1,6 @@
 import pandas as pd
 
-from memscore import summary
+from memscore import consistency, summary
 from memscore.files import replacing
 from memscore.job import job
 
@@ -10,7 +10,7 @@ with job(snakemake) as say:
         pd.read_csv(path) if path else pd.DataFrame()
         for path in (snakemake.input.correlations, snakemake.input.differences)
     )
-    params = snakemake.params
-    text = summary.write(layers, correlations, differences, params.benchmarks, params.dataset, params.simulated)
+    people, params = consistency.read(snakemake.input.consistency), snakemake.params
+    text = summary.write(layers, correlations, differences, params.benchmarks, params.dataset, params.simulated, people)
     with replacing(snakemake.output[0]) as temporary:
         temporary.write_text(text, encoding="utf-8")

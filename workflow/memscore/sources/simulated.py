@@ -6,7 +6,7 @@ predict memorability must come out IT-like, and everything that follows staging 
 """
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -94,7 +94,9 @@ def network_activations(table: pd.DataFrame, directory: Path, layer: str) -> np.
     return (features - features.mean(0)) / features.std(0)
 
 
-def stage_dataset(table_path: Path, dataset: Mapping, seed: int) -> None:
+def stage_dataset(
+    table_path: Path, dataset: Mapping, seed: int, say: Callable[[str], None] = lambda message: None
+) -> None:
     """The memorability part: tiles with the share of 80 viewers who recognised each, and five splits."""
     table = write_tiles("memorability", table_path.parent, seed)
     features = network_activations(table, table_path.parent, models.PENULTIMATE)

@@ -1,18 +1,20 @@
 """Anyone's own images: a CSV or TSV of `path, memorability` beside an image folder."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from memscore import stimuli
+from memscore import splits, stimuli
 from memscore.errors import InputError
 
 
-def stage_dataset(table_path: Path, dataset: Mapping, seed: int) -> None:
+def stage_dataset(
+    table_path: Path, dataset: Mapping, seed: int, say: Callable[[str], None] = lambda message: None
+) -> None:
     """Write the stimulus table of a user's own table; images stay where they are.
 
-    dataset : `table`, and optionally `images` and `n_splits`, as in the config
+    dataset : `table`, and optionally `images`, `n_splits` and `group`, as in the config
 
     The user's table has the columns `path` and `memorability`, and may have `stimulus_id` (else the path serves),
     `n_responses` and split columns (else seeded ones in LaMem's proportions are made). Paths are relative to
@@ -20,9 +22,7 @@ def stage_dataset(table_path: Path, dataset: Mapping, seed: int) -> None:
     """
     source = Path(dataset["table"])
     table = stimuli.parse_table(source)
-    for column in ("path", "memorability"):
-        if column not in table:
-            raise InputError(f"{source}: no column {column!r}; it has {', '.join(table.columns)}")
+    require_columns(table, ("path", "memorability"), source)
     if "stimulus_id" not in table:
         table.insert(0, "stimulus_id", table.path)
     stimuli.check_table(table, source)
@@ -33,6 +33,25 @@ def stage_dataset(table_path: Path, dataset: Mapping, seed: int) -> None:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise InputError(f"{source}: line {line}: no image {folder / missing[0]}{more}; set datasets: images")
     table["path"] = [str(folder / path) for path in table.path]
-    if not stimuli.split_columns(table):
-        table = pd.concat([table, stimuli.lamem_like_splits(len(table), dataset.get("n_splits", 5), seed)], axis=1)
-    stimuli.write_table(table_path, table)
+    stimuli.write_table(table_path, with_splits(table, dataset, seed, source))
+
+
+def require_columns(table: pd.DataFrame, columns: tuple[str, ...], source: Path) -> None:
+    """Raise InputError for the first column that the table does not have."""
+    for column in columns:
+        if column not in table:
+            raise InputError(f"{source}: no column {column!r}; it has {', '.join(table.columns)}")
+
+
+def with_splits(table: pd.DataFrame, dataset: Mapping, seed: int, source: Path) -> pd.DataFrame:
+    """The table with its own split columns, or with `n_splits` made ones: stratified by score, or by `group`."""
+    if stimuli.split_columns(table):
+        return table
+    group = dataset.get("group")
+    if group is None:
+        strata = splits.by_score(table["stimulus_id"], table["memorability"])
+    else:
+        require_columns(table, (group,), source)
+        strata = splits.by_group(table[group])
+    made = splits.made_splits(table["stimulus_id"], strata, dataset.get("n_splits", 5), seed)
+    return pd.concat([table, made], axis=1)

@@ -1,0 +1,269 @@
+"""Downloads from a server on loopback: broken off and resumed, trusted once, and refused when they change."""
+
+import errno
+import hashlib
+import os
+import re
+import subprocess
+
+import numpy as np
+import pytest
+
+from memscore import download, job
+from memscore.errors import InputError
+
+CONTENT = np.random.default_rng(0).bytes(3_000_000)
+
+
+class Shelf:
+    """A file as web servers offer it; `sent` counts the bytes of each answer."""
+
+    def __init__(self):
+        self.content, self.ranges, self.sent = CONTENT, True, []
+        self.validators = {"ETag": '"first"', "Last-Modified": "Wed, 25 Nov 2015 18:40:00 GMT"}
+
+    def answer(self, method, path, headers):
+        if path != "/lamem.tar.gz":
+            return 404, {}, b""
+        match = re.fullmatch(r"bytes=(\d+)-", headers.get("Range", ""))
+        first = int(match[1]) if match and self.ranges and headers["If-Range"] in self.validators.values() else 0
+        if first >= len(self.content):
+            return 416, {"Content-Range": f"bytes */{len(self.content)}"}, b""
+        self.sent.append(len(self.content) - first)
+        size = len(self.content)
+        span = {"Content-Range": f"bytes {first}-{size - 1}/{size}"} if first else {}
+        return 206 if first else 200, self.validators | span, self.content[first:]
+
+
+@pytest.fixture
+def shelf():
+    return Shelf()
+
+
+@pytest.fixture
+def server(serve, shelf):
+    return serve(shelf.answer)
+
+
+@pytest.fixture
+def target(tmp_path):
+    return tmp_path / "downloads/lamem.tar.gz"
+
+
+def fetch(server, target, **keywords):
+    return download.download(f"{server.url}/lamem.tar.gz", target, **keywords)
+
+
+def refusal(*arguments, **keywords) -> str:
+    with pytest.raises(InputError) as caught:
+        fetch(*arguments, **keywords)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1, message
+    return message
+
+
+def names(target):
+    return sorted(path.name for path in target.parent.iterdir()) if target.parent.is_dir() else []
+
+
+def test_what_comes_first_is_trusted_and_recorded(server, shelf, target):
+    fetch(server, target)
+    assert target.read_bytes() == CONTENT
+    assert names(target) == ["lamem.tar.gz", "lamem.tar.gz.sha256"]
+    checked = subprocess.run(["sha256sum", "-c", "--strict", "lamem.tar.gz.sha256"], cwd=target.parent)
+    assert checked.returncode == 0
+    fetch(server, target)
+    assert len(server.requests) == 1
+
+
+def test_broken_off_and_resumed(server, shelf, target):
+    server.fault = "hang up"
+    message = refusal(server, target)
+    for words in ("cannot be downloaded", "1.5 MB are kept", "try again to go on"):
+        assert words in message
+    assert names(target) == ["lamem.tar.gz.part", "lamem.tar.gz.part.json"]
+    kept = (target.parent / "lamem.tar.gz.part").stat().st_size
+    assert kept == len(CONTENT) // 2
+    server.fault, said = None, []
+    fetch(server, target, say=said.append)
+    assert shelf.sent == [len(CONTENT), len(CONTENT) - kept]
+    assert target.read_bytes() == CONTENT
+    assert names(target) == ["lamem.tar.gz", "lamem.tar.gz.sha256"]
+    assert said == [f"{server.url}/lamem.tar.gz: goes on after 1.5 of 3.0 MB"]
+
+
+@pytest.mark.parametrize("validators", [{"Last-Modified": "Wed, 25 Nov 2015 18:40:00 GMT"}, {"ETag": '"x"'}], ids=str)
+def test_either_validator_will_do(server, shelf, target, validators):
+    shelf.validators, server.fault = validators, "hang up"
+    refusal(server, target)
+    server.fault = None
+    fetch(server, target)
+    assert shelf.sent == [len(CONTENT), len(CONTENT) - len(CONTENT) // 2]
+
+
+@pytest.mark.parametrize("validators", [{}, {"ETag": 'W/"weak"'}], ids=str)
+def test_without_a_validator_nothing_is_kept(server, shelf, target, validators):
+    """Two halves could be of two files."""
+    shelf.validators, server.fault = validators, "hang up"
+    assert "try again, or" in refusal(server, target)
+    assert names(target) == []
+    server.fault = None
+    fetch(server, target)
+    assert shelf.sent == [len(CONTENT)] * 2
+
+
+def test_a_server_without_ranges_starts_anew(server, shelf, target):
+    shelf.ranges, server.fault = False, "hang up"
+    refusal(server, target)
+    server.fault = None
+    fetch(server, target)
+    assert shelf.sent == [len(CONTENT)] * 2
+    assert target.read_bytes() == CONTENT
+
+
+def test_a_file_that_changed_between_starts_anew(server, shelf, target):
+    server.fault = "hang up"
+    refusal(server, target)
+    server.fault, shelf.content, shelf.validators = None, CONTENT[::-1], {"ETag": '"second"'}
+    fetch(server, target)
+    assert target.read_bytes() == CONTENT[::-1]
+
+
+def test_another_address_starts_anew(server, serve, target):
+    server.fault = "hang up"
+    refusal(server, target)
+    mirror = Shelf()
+    mirror.content = CONTENT[::-1]
+    fetch(serve(mirror.answer), target)
+    assert target.read_bytes() == CONTENT[::-1]
+
+
+def test_killed_before_its_end_was_seen(server, shelf, target):
+    """Everything had come, but a part that is whole cannot be gone on from."""
+    fetch(server, target)
+    target.rename(f"{target}.part")
+    (target.parent / "lamem.tar.gz.part.json").write_text(
+        f'{{"url": "{server.url}/lamem.tar.gz", "validator": "\\"first\\""}}'
+    )
+    fetch(server, target)
+    assert target.read_bytes() == CONTENT
+    assert names(target) == ["lamem.tar.gz", "lamem.tar.gz.sha256"]
+
+
+@pytest.mark.parametrize(("fault", "words"), [(404, "is the address right?"), (503, "try again later")])
+def test_an_error_keeps_what_has_come(server, target, fault, words):
+    server.fault = fault
+    message = refusal(server, target)
+    assert f"answers {fault}" in message
+    assert words in message
+    assert names(target) == []
+    server.fault = "hang up"
+    refusal(server, target)
+    before = names(target)
+    server.fault = fault
+    refusal(server, target)
+    assert names(target) == before != []
+
+
+def test_pinned_hash(server, target):
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    message = refusal(server, target, pinned="0" * 64)
+    for words in ("not the file it was", digest, "0" * 64, "sha256: in the config"):
+        assert words in message
+    assert names(target) == []
+    server.fault = "changed"
+    assert "not the file it was" in refusal(server, target, pinned=digest)
+    assert names(target) == []
+    server.fault = None
+    fetch(server, target, pinned=digest)
+    message = refusal(server, target, pinned="0" * 64)
+    assert message.startswith(f"{target}: has SHA-256 {digest}, sha256: in the config says {'0' * 64}; ")
+
+
+def test_a_later_download_must_be_the_same(server, shelf, target):
+    fetch(server, target)
+    record = target.parent / "lamem.tar.gz.sha256"
+    target.unlink()
+    server.fault = "changed"
+    message = refusal(server, target)
+    for words in ("not the file it was", "its authors changed it", f"delete {record}"):
+        assert words in message
+    assert names(target) == [record.name]
+    server.fault, shelf.content = None, CONTENT[:-1]
+    shelf.sent.clear()
+    message = refusal(server, target)
+    for words in (f"has {len(CONTENT) - 1} bytes, not {len(CONTENT)}", f"delete {record}"):
+        assert words in message
+    record.unlink()
+    fetch(server, target)
+    assert target.read_bytes() == CONTENT[:-1]
+
+
+def test_a_file_that_changes_on_disk_is_refused(server, target):
+    fetch(server, target)
+    target.write_bytes(CONTENT[:-1])
+    message = refusal(server, target)
+    assert message.startswith(f"{target}: has SHA-256 ")
+    assert "lamem.tar.gz.sha256 recorded" in message
+    assert message.endswith("; delete it to fetch it anew")
+    target.unlink()
+    fetch(server, target)
+    assert target.read_bytes() == CONTENT
+
+
+def test_a_record_that_is_none_is_refused(server, target):
+    fetch(server, target)
+    (target.parent / "lamem.tar.gz.sha256").write_text("?")
+    assert "lamem.tar.gz.sha256: not the record of a download; delete it" in refusal(server, target)
+
+
+def test_bytes_come_as_they_are_sent(serve, target):
+    """Some servers call .tar.gz a compressed .tar."""
+    import gzip
+
+    packed = gzip.compress(b"content")
+    fetch(serve(lambda *request: (200, {"Content-Encoding": "gzip"}, packed)), target)
+    assert target.read_bytes() == packed
+
+
+def test_progress_has_a_rate(server, target, monkeypatch):
+    monkeypatch.setattr(job, "PROGRESS_SECONDS", 0.0)
+    said = []
+    fetch(server, target, say=said.append)
+    assert re.fullmatch(r"lamem\.tar\.gz: 1/3 MB \(\d+\.\d MB/s\)", said[0])
+    assert said[-1].startswith("lamem.tar.gz: 3/3 MB")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 2 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small disk: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_disk_that_fills_up(server, shelf, small_disk):
+    target = small_disk / "lamem.tar.gz"
+    message = refusal(server, target)
+    for words in (f"{target}.part: no room left on the disk", "make room and start again"):
+        assert words in message
+    assert names(target) == ["lamem.tar.gz.part", "lamem.tar.gz.part.json"]
+    kept = (small_disk / "lamem.tar.gz.part").stat().st_size
+    assert 1_000_000 < kept < 2_100_000
+    subprocess.run(["mount", "-o", "remount,size=20m", small_disk], check=True)
+    fetch(server, target)
+    assert shelf.sent == [len(CONTENT), len(CONTENT) - kept]
+    assert target.read_bytes() == CONTENT
+
+
+def test_other_errors_of_the_disk_are_not_about_room(server, target, monkeypatch):
+    def read_only(*arguments, **keywords):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(download, "open", read_only, raising=False)
+    with pytest.raises(OSError, match="Read-only"):
+        fetch(server, target)

@@ -1,0 +1,115 @@
+"""`snakemake generalisation`, for real: from one data set to another and back."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("snakemake")]
+
+RHOS = ["within.mine", "within.theirs", "across.mine.theirs", "across.theirs.mine"]
+
+
+@pytest.fixture
+def two_sets(tiny_study, add_dataset, configure):
+    add_dataset(tiny_study)
+    configure(tiny_study, generalisation=["mine", "theirs"])
+    return tiny_study
+
+
+def counts(output) -> dict[str, int]:
+    table = output.partition("Job stats:")[2].partition("\n\n")[0]
+    return {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE) if rule != "total"}
+
+
+EXPECTED = {
+    "stage_dataset": 2,
+    "stage_stimuli": 1,
+    "stage_benchmark": 2,
+    "stage_weights": 1,
+    "pixels": 3,
+    "activations": 9,
+    "memorability": 6,
+    "generalise": 6,
+    "brain": 3,
+    "collect_within": 2,
+    "collect_across": 2,
+    "collect_brain": 1,
+    "consistency": 2,
+    "generalisation_table": 1,
+    "generalisation_correlations": 1,
+    "generalisation_figure": 1,
+    "generalisation_by_region": 1,
+    "generalisation": 1,
+}
+
+
+def test_two_data_sets_generalise(two_sets, run_snakemake, add_lab_network):
+    """People of both remember what is bright, and an untrained network sees brightness: both ways lead to the other."""
+    code, output = run_snakemake(two_sets, "generalisation", "--dry-run")
+    assert code == 0, output
+    assert counts(output) == EXPECTED
+    add_lab_network(two_sets, layers="constant,broken")
+    code, output = run_snakemake(two_sets, "generalisation", "--cores", "2")
+    assert code == 0, output
+
+    table = pd.read_csv(two_sets / "results/generalisation.csv").set_index(["model", "layer"])
+    assert [column for column in table if column.startswith(("within", "across"))] == RHOS
+    assert (table.loc["tiny", RHOS] > 0.5).all(axis=None), table[RHOS]
+    assert table.loc["tiny", "simulated.IT.raw"].notna().all()
+    assert table.loc["tiny", "note"].isna().all()
+    assert table.loc["lab", RHOS].isna().all(axis=None)
+    note = table.loc[("lab", "constant"), "note"]
+    assert "within.mine: constant; " in note
+    assert "across.theirs.mine: constant where fitted" in note
+
+    within = pd.read_csv(two_sets / "results/memorability/theirs/tiny/conv1.0.csv").iloc[0]
+    assert "memorability_split_3" in within
+    assert table.loc[("tiny", "conv1.0"), "within.theirs"] == within["memorability"]
+
+    correlations = pd.read_csv(two_sets / "results/generalisation_correlations.csv")
+    assert set(correlations["rho"]) == set(RHOS)
+    assert set(correlations["benchmark"]) == {"simulated.V1", "simulated.IT"}
+    figures = {path.name for path in (two_sets / "results/figures").iterdir()}
+    assert figures == {"across_against_within.svg", "generalisation_by_region.svg"}
+    assert not (two_sets / "results/layers.csv").exists()
+    assert run_snakemake(two_sets, "generalisation", "--dry-run")[1].count("Nothing to be done") == 1
+
+
+def test_without_a_brain_there_is_the_table_alone(two_sets, run_snakemake, configure):
+    configure(two_sets, brain=None)
+    code, output = run_snakemake(two_sets, "generalisation", "--dry-run")
+    assert code == 0, output
+    without = ("stage_stimuli", "stage_benchmark", "brain", "collect_brain", "generalisation_correlations")
+    expected = {rule: n for rule, n in EXPECTED.items() if rule not in (*without, "generalisation_by_region")}
+    assert counts(output) == expected | {"activations": 6, "pixels": 2}
+
+
+def test_each_layer_is_fitted_on_one_set_alone(two_sets, run_snakemake):
+    """Other scores of `theirs` change what is fitted on it, and of what is fitted on `mine` only the comparison."""
+    target = "results/generalisation/{}/{}/tiny/conv1.0.csv"
+    paths = [target.format(*pair) for pair in (("mine", "theirs"), ("theirs", "mine"))]
+    code, output = run_snakemake(two_sets, "--cores", "2", *paths)
+    assert code == 0, output
+    before = [pd.read_csv(two_sets / path)["memorability"][0] for path in paths]
+    scores = pd.read_csv(two_sets / "theirs.csv")
+    scores.assign(memorability=1 - scores["memorability"]).to_csv(two_sets / "theirs.csv", index=False)
+    code, output = run_snakemake(two_sets, "--cores", "2", *paths)
+    assert code == 0, output
+    after = [pd.read_csv(two_sets / path)["memorability"][0] for path in paths]
+    np.testing.assert_allclose(after, np.negative(before), rtol=0, atol=1e-9)
+
+
+def test_null_says_so_in_a_line(tiny_study, run_snakemake):
+    code, output = run_snakemake(tiny_study, "generalisation", "--cores", "1")
+    assert code == 0, output
+    assert "config: generalisation is null; name two or more of the datasets" in output
+    assert not (tiny_study / "results/generalisation.csv").exists()
+
+
+def test_a_data_set_that_is_none_is_refused_at_once(tiny_study, run_snakemake, configure):
+    configure(tiny_study, generalisation=["mine", "lamem"])
+    code, output = run_snakemake(tiny_study, "--dry-run")
+    assert code == 1
+    assert output.strip() == "memscore: config: generalisation: 'lamem' is not among datasets (mine, tiles)"

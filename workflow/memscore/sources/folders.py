@@ -1,0 +1,69 @@
+"""Where a data set's files are: published in one layout, unpacked in another, renamed by some system on the way."""
+
+import os
+import unicodedata
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from memscore import archives
+from memscore.errors import InputError
+
+
+def folders_of(dataset: Mapping, say: Callable[[str], None]) -> list[Path]:
+    """The folders with a data set's files: `directory:` as it is, or what `archive:` (one or several) holds."""
+    if "directory" in dataset:
+        return [Path(dataset["directory"])]
+    return [archives.unpacked(archive, dataset.get("sha256"), say) for archive in archives_of(dataset)]
+
+
+def archives_of(dataset: Mapping) -> list[str]:
+    """The paths under `archive:`, which is one or a list."""
+    named = dataset.get("archive", [])
+    return [named] if isinstance(named, str) else list(named)
+
+
+class Images:
+    """The files of some folders and their subfolders by name; hidden ones and a Mac's extras are left out."""
+
+    def __init__(self, folders: list[Path]):
+        self.folders = folders
+        self.paths: dict[str, list[str]] = {}
+        for folder in folders:
+            for parent, below, names in os.walk(folder.absolute(), followlinks=True):
+                below[:] = sorted(name for name in below if not name.startswith(".") and name != "__MACOSX")
+                for name in names:
+                    if not name.startswith("."):
+                        self.paths.setdefault(canonical(name), []).append(os.path.join(parent, name))
+
+    def find(self, name: str, *above: str) -> str | None:
+        """Path of the image `name`, None if there is none.
+
+        Of several that are called so, the one below the folders `above`, or else the one spelt exactly so. Raises
+        InputError where several remain, or where the name on the disk is not UTF-8.
+        """
+        found = self.paths.get(canonical(os.path.basename(name)), [])
+        for matches in (
+            lambda path: path.split(os.sep)[-len(above) - 1 : -1] == list(above) if above else True,
+            lambda path: path.endswith(os.sep + name),
+        ):
+            if len(found) > 1:
+                found = [path for path in found if matches(path)] or found
+        if len(found) > 1:
+            raise InputError(f"{found[0]}: is also {found[1]}; which one {name} is, nothing says: remove one")
+        if found and not _is_utf8(found[0]):
+            shown = os.fsencode(found[0]).decode("latin-1")
+            raise InputError(f"{shown}: its name on the disk is not UTF-8; rename it (convmv -f latin1 -t utf8)")
+        return found[0] if found else None
+
+
+def canonical(name: str) -> str:
+    """Names that mean one file: accents composed or not, bytes of Latin-1, .JPG and .jpg."""
+    if not _is_utf8(name):
+        name = os.fsencode(name).decode("latin-1")
+    stem, suffix = os.path.splitext(unicodedata.normalize("NFC", name))
+    return stem + suffix.lower()
+
+
+def _is_utf8(name: str) -> bool:
+    """Whether a name came from the disk without what stands for bytes that are no UTF-8."""
+    return not any("\udc80" <= character <= "\udcff" for character in name)

@@ -1,0 +1,65 @@
+"""Splits for data sets that were published without: seeded, in LaMem's proportions, equal over strata."""
+
+import numpy as np
+import pandas as pd
+
+from memscore.stimuli import LAMEM_TRAIN, LAMEM_VAL
+
+SCORE_BINS = 10
+# A rank correlation over fewer says nothing.
+FEWEST_TEST = 3
+
+
+def made_splits(ids: pd.Series, strata: np.ndarray, n_splits: int, seed: int) -> pd.DataFrame:
+    """Columns `split_1` … with train, val or test for each stimulus; the order of the stimuli does not matter.
+
+    ids : unique names of the stimuli
+    strata : integer array of shape (n_stimuli,); each stratum is cut in the proportions of the whole, to the stimulus
+    """
+    order = np.argsort(ids.to_numpy(dtype=str), kind="stable")
+    rng = np.random.default_rng(seed)
+    made = {}
+    for k in range(n_splits):
+        column = np.empty(len(ids), dtype=object)
+        column[order] = _split(np.asarray(strata)[order], rng)
+        made[f"split_{k + 1}"] = column
+    return pd.DataFrame(made, index=ids.index)
+
+
+def sizes(n_stimuli: int) -> tuple[int, int, int]:
+    """How many to train, validate and test on: LaMem's proportions, but 3 to test on where that would be fewer."""
+    n_val = round(LAMEM_VAL * n_stimuli)
+    n_test = n_stimuli - round(LAMEM_TRAIN * n_stimuli) - n_val
+    n_test = max(n_test, min(FEWEST_TEST, n_stimuli - n_val))
+    return n_stimuli - n_val - n_test, n_val, n_test
+
+
+def by_score(ids: pd.Series, memorability: pd.Series) -> np.ndarray:
+    """Strata of equally many stimuli, from the least to the most memorable; equal scores in the order of their ids."""
+    rank = np.empty(len(ids), dtype=int)
+    rank[np.lexsort((ids.to_numpy(dtype=str), memorability.to_numpy(dtype=float)))] = np.arange(len(ids))
+    return rank * SCORE_BINS // max(len(ids), 1)
+
+
+def by_group(groups: pd.Series) -> np.ndarray:
+    """A stratum for each value."""
+    return np.unique(groups.to_numpy(dtype=str), return_inverse=True)[1]
+
+
+def _split(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One split: strata one after the other in random order, each shuffled; of this row, evenly spaced stimuli."""
+    _, n_val, n_test = sizes(len(strata))
+    place = rng.permutation(strata.max() + 1)[strata]
+    row = np.lexsort((rng.random(len(strata)), place))
+    split = np.full(len(strata), "train", dtype=object)
+    test = _spread(len(row), n_test, rng.random())
+    split[row[test]] = "test"
+    rest = row[~test]
+    split[rest[_spread(len(rest), n_val, rng.random())]] = "val"
+    return split
+
+
+def _spread(n: int, n_chosen: int, offset: float) -> np.ndarray:
+    """Boolean array with `n_chosen` of `n` True, in any stretch as many as its length asks for, rounded."""
+    steps = np.floor(np.arange(n + 1) * n_chosen / max(n, 1) + offset)
+    return np.diff(steps) > 0

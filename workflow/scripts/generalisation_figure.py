@@ -1,0 +1,12 @@
+import pandas as pd
+
+from memscore import consistency, figures
+from memscore.job import job
+from memscore.summary import banner
+
+with job(snakemake) as say:
+    table, note = pd.read_csv(snakemake.input.table), banner(snakemake.params.simulated | {"brain": False})
+    rows = [consistency.read([path]) for path in snakemake.input.consistency]
+    people = {row["dataset"]: row for row in rows}
+    pairs = list(map(tuple, snakemake.params.pairs))
+    figures.across_against_within(table, pairs, snakemake.output[0], note, people)
