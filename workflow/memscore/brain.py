@@ -20,7 +20,7 @@ import xarray as xr
 
 from memscore.errors import InputError
 from memscore.files import replacing
-from memscore.pls import predict_splits
+from memscore.pls import fit_splits
 from memscore.store import flaw
 
 N_SPLITS = 10
@@ -281,6 +281,6 @@ def pearson_per_split(activations: np.ndarray, benchmark: xr.Dataset) -> np.ndar
         train, test = (benchmark[part].values[i].astype(bool) for part in ("train", "test"))
         shown = (train | test).any(0)
         recorded, train, test = responses[np.ix_(shown, sites)], train[:, shown], test[:, shown]
-        predicted = predict_splits(activations[shown], recorded, train, N_COMPONENTS)
-        r[:, sites] = [pearson(predicted[k, rows], recorded[rows]) for k, rows in enumerate(test)]
+        fitted = fit_splits(activations[shown], recorded, train, N_COMPONENTS)
+        r[:, sites] = [pearson(fitted.predict(k, rows), recorded[rows]) for k, rows in enumerate(test)]
     return r
