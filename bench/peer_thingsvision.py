@@ -84,6 +84,7 @@ def measure(args):
 
 
 if __name__ == "__main__":
+    args = arguments()
     with redirect_stdout(sys.stderr):  # thingsvision says what it does
-        report = measure(arguments())
+        report = measure(args)
     print(json.dumps(report))

@@ -1,8 +1,9 @@
 """`import tensorflow` in .bench/thingsvision: nothing in it computes.
 
-thingsvision 2.7.3 imports tensorflow, which it needs for Keras models, before it does anything; its PyTorch
-extractors then never call it. The real one is 2 GB, has nothing to do with what is measured, and would bring a numpy
-of its own. Here are only the names that are looked up on import, so that anything else stops with an AttributeError.
+thingsvision 2.7.3 imports tensorflow before it does anything, because it also extracts from Keras models; of it, its
+PyTorch extractors use nothing, and only one question is asked on import, for GPUs. The real one is hundreds of
+megabytes that would change nothing of what is measured. Here are the names that are looked up on import and no others,
+so that whatever else is used stops with an AttributeError.
 """
 
 import sys
