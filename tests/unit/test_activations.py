@@ -19,7 +19,7 @@ import timm
 import torch
 from torch.nn import functional
 
-from memscore import activations, models, store
+from memscore import activations, device, models, store
 from memscore.errors import InputError
 from memscore.models import PENULTIMATE
 from memscore.reduction import Sketch
@@ -425,12 +425,21 @@ def test_pixels_may_be_memory_mapped_and_stay_as_they_are(tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "pixels.npy"), pixels())
 
 
-def test_device():
-    assert activations.pick_device("cpu") == "cpu"
-    assert activations.pick_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+def test_device_of_networks():
+    assert device.of_networks("cpu") == "cpu"
+    assert device.of_networks("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
     if not torch.cuda.is_available():
         with pytest.raises(InputError, match="no GPU"):
-            activations.pick_device("cuda")
+            device.of_networks("cuda")
+
+
+def test_scores_are_never_refused_for_want_of_a_gpu(monkeypatch, tmp_path):
+    assert device.of_scores("cpu") is None
+    monkeypatch.setattr(device, "DRIVER", tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device.of_scores("cuda") is None
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [device.of_scores(name) for name in ("cpu", "auto", "cuda:1")] == [None, "cuda", "cuda:1"]
 
 
 # Reduction.
@@ -453,10 +462,19 @@ def test_sketch_equals_a_slow_one(n_features, d):
     np.testing.assert_allclose(Sketch("layer", d)(torch.from_numpy(x)), slow_sketch("layer", x, d), atol=5e-5)
 
 
-def test_sketch_takes_features_in_torchs_order():
-    x = torch.randn(3, 8, 5, 6).contiguous(memory_format=torch.channels_last)
-    expected = slow_sketch("layer", x.numpy().reshape(3, -1), 32)
+@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
+def test_maps_are_sketched_channels_last(memory_format):
+    """However they lie in memory."""
+    x = torch.randn(3, 8, 5, 6).contiguous(memory_format=memory_format)
+    expected = slow_sketch("layer", x.numpy().transpose(0, 2, 3, 1).reshape(3, -1), 32)
     np.testing.assert_allclose(Sketch("layer", 32)(x), expected, atol=5e-5)
+
+
+@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
+def test_maps_kept_whole_are_in_torchs_order(memory_format):
+    x = torch.randn(3, 8, 5, 6)
+    kept = Sketch("layer", None)(x.contiguous(memory_format=memory_format))
+    np.testing.assert_array_equal(kept, x.numpy().reshape(3, -1))
 
 
 @pytest.mark.parametrize(("n_features", "d"), [(5, 10), (10, 10), (10, None), (10, 11)])
@@ -476,11 +494,15 @@ def test_sketch_returns_float32(d, dtype):
 
 def test_sketched_layer_is_the_sketch_of_the_layer():
     """In the hook, in batches, as on the whole array."""
-    whole = everything("resnet10t")
-    chosen = [*list(whole)[::8], PENULTIMATE]
+    model, description, calls = network("resnet10t")
+    chosen = [*list(calls)[::8], PENULTIMATE]
+    calls = {layer: calls[layer] for layer in chosen}
+    channels_last = {layer: lambda x: x.movedim(1, -1).flatten(1).clone() for layer in calls}
+    with torch.no_grad(), activations.Recorder(model, calls, channels_last) as record:
+        whole = record(images(description, pixels()))
     for layer, values in extract("resnet10t", chosen, sketch=100, batch_size=7).items():
-        expected = whole[layer] if whole[layer].shape[1] <= 100 else slow_sketch(layer, whole[layer], 100)
-        assert_close(values, expected.astype(np.float32), 1e-4)
+        flat = whole[layer].numpy()
+        assert_close(values, (flat if flat.shape[1] <= 100 else slow_sketch(layer, flat, 100)).astype(np.float32), 1e-4)
 
 
 def test_layers_are_folded_by_different_signs():

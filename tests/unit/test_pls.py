@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.exceptions import ConvergenceWarning
 
-from memscore.pls import predict_splits
+from memscore import pls
+from memscore.pls import fit_splits, predict_splits
 
 # Largest difference to scikit-learn, in units of the targets' standard deviation. Measured: 1e-9 at most.
 TOLERANCE = 1e-7
@@ -227,6 +228,60 @@ def test_lamem_splits(p):
     parts = np.stack([rng.permutation(np.repeat(["train", "val", "test"], [153, 13, 34])) for _ in range(5)])
     x, y = latent(200, p, 1)
     assert_equals_sklearn(x, y, parts == "train")
+
+
+@pytest.mark.parametrize("offset", [0, 100.0])
+@pytest.mark.parametrize(("base", "tolerance"), [(1.0, 1e-9), (1.3, 1e-8), (1.5, 1e-5)])
+def test_many_stimuli_are_summed_into_crossproducts(base, tolerance, offset):
+    """The way with X'X and the way through X are one regression, down to what single precision can hold."""
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((3000, 60)) * base ** -np.arange(60.0) + offset
+    y = x[:, :20] @ rng.standard_normal((20, 1)) + rng.standard_normal((3000, 1))
+    train = random_splits(3000, 5)
+    assert pls._gram_pays(x.shape, 5, 25)
+    summed = predict_splits(x, y, train)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pls, "_gram_pays", lambda *_: False)
+        gone_through = predict_splits(x, y, train)
+    np.testing.assert_allclose(summed, gone_through, rtol=0, atol=tolerance * y.std())
+    assert_equals_sklearn(x[:, :25], y, train[:2], tolerance=1e-6)
+
+
+def test_splits_with_targets_of_their_own():
+    x, y = latent(90, 40, 6)
+    train = random_splits(90)
+    own = np.stack([y[:, 2 * k : 2 * k + 2] for k in range(3)])
+    together = predict_splits(x, own, train)
+    alone = np.concatenate([predict_splits(x, own[k], train[[k]]) for k in range(3)])
+    np.testing.assert_allclose(together, alone, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("m", [1, 40])
+@pytest.mark.parametrize(("n", "p"), [(120, 40), (60, 200), (900, 30)], ids=["n>p", "p>n", "summed"])
+def test_torch_computes_the_same(n, p, m):
+    """What runs on a GPU, here on torch's CPU."""
+    x, y = latent(n, p, m)
+    train = random_splits(n)
+    theirs = predict_splits(x.astype(np.float32), y, train, torch_device="cpu")
+    assert isinstance(theirs, np.ndarray)
+    np.testing.assert_allclose(theirs, predict_splits(x.astype(np.float32), y, train), rtol=0, atol=1e-9 * y.std())
+
+
+def test_only_some_stimuli_are_predicted():
+    x, y = latent(90, 40, 3)
+    train = random_splits(90)
+    fitted = fit_splits(x, y, train)
+    for rows in (~train[1], np.array([3, 80, 5])):
+        np.testing.assert_allclose(fitted.predict(1, rows), predict_splits(x, y, train)[1, rows], rtol=0, atol=1e-12)
+
+
+def test_chunks_change_nothing(monkeypatch):
+    x, y = latent(90, 40, 3)
+    train = random_splits(90)
+    whole = predict_splits(x, y, train)
+    monkeypatch.setattr(pls, "SMALL_BYTES", 0)
+    monkeypatch.setattr(pls, "CHUNK_BYTES", 7 * 8 * 40)
+    np.testing.assert_allclose(predict_splits(x, y, train), whole, rtol=0, atol=1e-10)
 
 
 def test_inputs_are_left_as_they_were():

@@ -13,15 +13,6 @@ from memscore.models import PENULTIMATE, flat_tensors, hook_penultimate
 from memscore.reduction import PrincipalComponents, Sketch
 
 
-def pick_device(name: str) -> str:
-    """`cuda` where there is a GPU and `cpu` elsewhere for `auto`, else the name itself."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"config: device: {name!r}, but torch sees no GPU here; use auto or cpu")
-    return name
-
-
 class _PassComplete(Exception):
     """Raised in the hook of the last wanted layer: nothing behind it needs computing."""
 

@@ -252,16 +252,22 @@ def median_then_mean(per_split: np.ndarray) -> tuple[float, float]:
     return float(np.nanmean(medians)), float(np.nanstd(medians) / np.sqrt(len(medians)))
 
 
-def similarity(activations: np.ndarray, benchmark: xr.Dataset, normalise: str = "explained_variance") -> Similarity:
+def similarity(
+    activations: np.ndarray,
+    benchmark: xr.Dataset,
+    normalise: str = "explained_variance",
+    torch_device: str | None = None,
+) -> Similarity:
     """Similarity of a layer, array (n_stimuli, n_features) in the benchmark's stimulus order, to a benchmark.
 
     normalise : `explained_variance` for r² / ceiling (Brain-Score today), `ratio` for r / ceiling (before)
+    torch_device : as in `pls.fit_splits`
     """
     ceiling = float(benchmark["ceiling"])
     note = flaw(activations)
     if note:
         return Similarity(np.nan, ceiling, np.nan, np.nan, note)
-    raw, error = median_then_mean(pearson_per_split(activations, benchmark))
+    raw, error = median_then_mean(pearson_per_split(activations, benchmark, torch_device))
     return Similarity(
         raw, ceiling, relative(raw, ceiling, normalise), error, "" if np.isfinite(raw) else "constant prediction"
     )
@@ -272,7 +278,7 @@ def relative(raw: float, ceiling: float, normalise: str) -> float:
     return {"explained_variance": raw**2, "ratio": raw}[normalise] / ceiling
 
 
-def pearson_per_split(activations: np.ndarray, benchmark: xr.Dataset) -> np.ndarray:
+def pearson_per_split(activations: np.ndarray, benchmark: xr.Dataset, torch_device: str | None = None) -> np.ndarray:
     """Pearson r between predicted and recorded responses on held-out stimuli, array (n_splits, n_neuroids)."""
     responses = benchmark["responses"].values
     r = np.full((benchmark.sizes["split"], benchmark.sizes["neuroid"]), np.nan)
@@ -281,6 +287,6 @@ def pearson_per_split(activations: np.ndarray, benchmark: xr.Dataset) -> np.ndar
         train, test = (benchmark[part].values[i].astype(bool) for part in ("train", "test"))
         shown = (train | test).any(0)
         recorded, train, test = responses[np.ix_(shown, sites)], train[:, shown], test[:, shown]
-        fitted = fit_splits(activations[shown], recorded, train, N_COMPONENTS)
+        fitted = fit_splits(activations[shown], recorded, train, N_COMPONENTS, torch_device)
         r[:, sites] = [pearson(fitted.predict(k, rows), recorded[rows]) for k, rows in enumerate(test)]
     return r

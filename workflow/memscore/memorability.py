@@ -3,12 +3,17 @@
 import numpy as np
 from scipy.stats import spearmanr
 
-from memscore.pls import predict_splits
+from memscore.pls import fit_splits
 from memscore.store import flaw
 
 
 def score(
-    activations: np.ndarray, memorability: np.ndarray, train: np.ndarray, test: np.ndarray, n_components: int
+    activations: np.ndarray,
+    memorability: np.ndarray,
+    train: np.ndarray,
+    test: np.ndarray,
+    n_components: int,
+    torch_device: str | None = None,
 ) -> tuple[np.ndarray, str]:
     """Spearman's ρ between predicted and observed memorability on each split's test stimuli.
 
@@ -17,6 +22,7 @@ def score(
     activations : array of shape (n_stimuli, n_features)
     memorability : array of shape (n_stimuli,), or (n_splits, n_stimuli) where splits have scores of their own
     train, test : boolean arrays of shape (n_splits, n_stimuli)
+    torch_device : as in `pls.fit_splits`
 
     Returns
     -------
@@ -26,13 +32,16 @@ def score(
     if note:
         return np.full(len(train), np.nan), note
     observed = np.broadcast_to(memorability, train.shape)
-    predicted = predict_own(activations, observed, train, n_components)
-    rho = np.array([rank_correlation(predicted[k, rows], observed[k, rows]) for k, rows in enumerate(test)])
+    fitted = fit_splits(activations, observed[..., None], train, n_components, torch_device)
+    rho = np.array([rank_correlation(fitted.predict(k, rows)[:, 0], observed[k, rows]) for k, rows in enumerate(test)])
     return rho, "" if np.isfinite(rho).all() else "constant prediction"
 
 
 def generalise(
-    activations: tuple[np.ndarray, np.ndarray], memorability: tuple[np.ndarray, np.ndarray], n_components: int
+    activations: tuple[np.ndarray, np.ndarray],
+    memorability: tuple[np.ndarray, np.ndarray],
+    n_components: int,
+    torch_device: str | None = None,
 ) -> tuple[float, str]:
     """Spearman's ρ on all of one stimulus set of a regression fitted on all of another.
 
@@ -44,28 +53,26 @@ def generalise(
     for values, where in zip(activations, ("fitted", "tested"), strict=True):
         if note := flaw(values):
             return np.nan, f"{note} where {where}"
-    rho = rank_correlation(predict_other(*activations, memorability[0], n_components), memorability[1])
+    predicted = predict_other(*activations, memorability[0], n_components, torch_device)
+    rho = rank_correlation(predicted, memorability[1])
     return rho, "" if np.isfinite(rho) else "constant prediction"
 
 
-def predict_other(fitted: np.ndarray, other: np.ndarray, memorability: np.ndarray, n_components: int) -> np.ndarray:
+def predict_other(
+    fitted: np.ndarray,
+    other: np.ndarray,
+    memorability: np.ndarray,
+    n_components: int,
+    torch_device: str | None = None,
+) -> np.ndarray:
     """What a regression on the stimuli of `fitted` predicts for those of `other`, array of shape (n_other,).
 
     memorability : of the fitted stimuli alone. The others' never gets here, so that none of it can leak.
     """
     train = np.arange(len(fitted) + len(other)) < len(fitted)
     known = np.concatenate([memorability, np.full(len(other), memorability.mean())])
-    return predict_splits(np.concatenate([fitted, other]), known[:, None], train[None], n_components)[0, ~train, 0]
-
-
-def predict_own(activations: np.ndarray, observed: np.ndarray, train: np.ndarray, n_components: int) -> np.ndarray:
-    """Predictions of each split, shape (n_splits, n_stimuli), from its row of `observed`; equal rows share the work."""
-    predicted = np.empty(train.shape)
-    scores, which = np.unique(observed, axis=0, return_inverse=True)
-    for i, row in enumerate(scores):
-        splits = which.ravel() == i
-        predicted[splits] = predict_splits(activations, row[:, None], train[splits], n_components)[..., 0]
-    return predicted
+    both = fit_splits(np.concatenate([fitted, other]), known[:, None], train[None], n_components, torch_device)
+    return both.predict(0, ~train)[:, 0]
 
 
 def rank_correlation(predicted: np.ndarray, observed: np.ndarray) -> float:

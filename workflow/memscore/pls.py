@@ -1,23 +1,34 @@
-"""Partial least squares regression of many targets over many splits, in one go.
+"""Partial least squares regression of many targets over many splits, in one go, on a CPU or a GPU.
 
 The model is scikit-learn's `PLSRegression(n_components, scale=False)` (NIPALS PLS2), computed by improved
 kernel PLS (Dayal & MacGregor 1997, J. Chemometrics 11:73): only the cross-products are deflated, never the
-data. Cross-products are summed over all stimuli once, and each split's training part follows by subtracting
-its held-out part (Engstrøm & Jensen 2024). All splits advance together, so that X is read once a component
-whatever the number of splits. The dominant direction of a component is the largest eigenvector of a small
-matrix of targets, found by Lanczos iteration to rounding error, where NIPALS stops at a tolerance.
+data. X'Y is summed over all stimuli once, and each split's training part follows by subtracting its held-out
+part (Engstrøm & Jensen 2024). All splits advance together: X is read once a component whatever their number,
+or once in all where X'X is small enough to be summed too. The dominant direction of a component is the largest
+eigenvector of a small matrix of targets, found by Lanczos iteration to rounding error, where NIPALS stops at a
+tolerance.
+
+Arrays are NumPy's on a CPU and torch's on a GPU, through the array API standard; torch takes two seconds to import.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from array_api_compat import array_namespace, device
 
 # A direction that holds less than this share of the features' and targets' spread is rounding noise: the split
 # is complete.
 EXHAUSTED = 1e-12
 # X is converted to float64 in chunks of this size, which stay in the processor's cache; a small X once and for all.
 CHUNK_BYTES, SMALL_BYTES = 4 << 20, 256 << 20
+# For X'X in larger ones, since each writes the whole of it.
+GRAM_CHUNK_BYTES = 64 << 20
+# X'X of up to 5 splits is summed group by group of stimuli with the same splits. It pays up to so many features per
+# split and component (measured), and is stable to where single-precision activations end where stimuli abound.
+GRAM_SPLITS, GRAM_FEATURES, GRAM_STIMULI = 5, 16, 20
+# What a variance computed from X'X may be wrong by, as a share of the largest.
+GRAM_NOISE = 1e-14
 # Eigenvectors are found to a residual of this share of the eigenvalue, looked at after so many steps and then every so
 # many; of up to 32 targets a whole decomposition is as fast.
 RESIDUAL, FIRST_LOOK, NEXT_LOOK, FEW_TARGETS = 1e-12, 25, 4, 32
@@ -26,72 +37,164 @@ RESIDUAL, FIRST_LOOK, NEXT_LOOK, FEW_TARGETS = 1e-12, 25, 4, 32
 SUM_ANEW = 1e-3
 
 
-def predict_splits(x: np.ndarray, y: np.ndarray, train: np.ndarray, n_components: int = 25) -> np.ndarray:
+def predict_splits(
+    x: np.ndarray, y: np.ndarray, train: np.ndarray, n_components: int = 25, torch_device: str | None = None
+) -> np.ndarray:
     """What `fit_splits` predicts: float64 array of shape (n_splits, n_stimuli, n_targets)."""
-    fitted = fit_splits(x, y, train, n_components)
+    fitted = fit_splits(x, y, train, n_components, torch_device)
     return np.stack([fitted.predict(split) for split in range(len(train))])
 
 
-def fit_splits(x: np.ndarray, y: np.ndarray, train: np.ndarray, n_components: int = 25) -> "Fitted":
+def fit_splits(
+    x: np.ndarray, y: np.ndarray, train: np.ndarray, n_components: int = 25, torch_device: str | None = None
+) -> "Fitted":
     """Fit a PLS regression on each split's training stimuli.
 
     Parameters
     ----------
     x : array of shape (n_stimuli, n_features)
-    y : array of shape (n_stimuli, n_targets)
+    y : array of shape (n_stimuli, n_targets), or (n_splits, n_stimuli, n_targets) where splits have their own
     train : boolean array of shape (n_splits, n_stimuli), True where a stimulus is trained on
     n_components : at most this many components; a split uses fewer where its features have lower rank
+    torch_device : where torch computes, such as `cuda`; None computes with NumPy
     """
-    x, y = np.asarray(x), np.asarray(y, dtype=np.float64)
-    x_centre, y_centre = x.mean(0, dtype=np.float64), y.mean(0)
-    rounding = 4 * np.finfo(np.float64).eps * np.sqrt(len(x)) * np.linalg.norm(x_centre)
-    x, x_centre = _compact(x, x_centre)
-    y = y - y_centre
-    mask = train.astype(np.float64)
-    x_mean, y_mean, products = _train_products(x, x_centre, y, train)
-    covariance = _Covariance(products)
-    nothing = EXHAUSTED * np.sqrt(sum(np.sum(block**2) for _, block in _chunks(x, x_centre))) + rounding
-    floor = nothing * np.linalg.norm(y)
+    features = _Features(x, torch_device)
+    xp = features.xp
+    y = np.asarray(y, dtype=np.float64)
+    y_centre = y.mean(-2, keepdims=True)
+    y = features.array(y - y_centre)
+    sums = _Sums(features, y, train)
+    covariance = _Covariance(sums.products)
+    gram = _gram(features, train, sums.x_mean) if _gram_pays(features.x.shape, len(train), n_components) else None
+    mask = features.array(train.astype(np.float64))
+    nothing = EXHAUSTED * float(xp.sqrt(sums.x_squared)) + features.rounding
+    floor = nothing * float(xp.sqrt(xp.sum(y**2)))
 
-    n_components = min(n_components, x.shape[1])
-    shape = len(train), n_components
-    # Of every component: what turns features into scores, the loadings, and the scores of all stimuli.
-    rotations, loadings = np.zeros((2, *shape, x.shape[1]))
-    target_loadings, scores = np.zeros((*shape, y.shape[1])), np.zeros((*shape, len(x)))
+    n_components = min(n_components, features.x.shape[1])
+    # Of every component: what turns features into scores, and the loadings.
+    rotations, loadings = (features.zeros(len(train), n_components, features.x.shape[1]) for _ in range(2))
+    target_loadings = features.zeros(len(train), n_components, y.shape[-1])
     for k in range(n_components):
         direction = covariance.dominant_direction()
-        length = np.linalg.norm(direction, axis=1, keepdims=True)
+        length = _length(direction)
         alive = length > floor
-        if not alive.any():
+        if not bool(xp.any(alive)):
             break
-        w = np.where(alive, direction / np.where(alive, length, 1.0), 0.0)
+        w = xp.where(alive, direction / xp.where(alive, length, 1.0), 0.0)
         r = w - _weighted(rotations[:, :k], loadings[:, :k] @ w[..., None])
-        scores[:, k], products = _scores(x, x_centre, r, x_mean, mask)
-        variance = np.sum(scores[:, k] ** 2 * mask, axis=1, keepdims=True)
+        products, variance = _through_gram(gram, r) if gram is not None else _through(features, r, sums.x_mean, mask)
         varies = variance > nothing**2
-        inverse = np.where(varies, 1 / np.where(varies, variance, 1.0), 0.0)
+        inverse = xp.where(varies, 1 / xp.where(varies, variance, 1.0), 0.0)
         rotations[:, k], loadings[:, k] = r, products * inverse
         of_r, of_products = covariance.transposed_times(r, products)
         target_loadings[:, k] = of_r * inverse
         covariance.deflate(products, target_loadings[:, k], of_products)
-    return Fitted(scores, target_loadings, y_mean + y_centre)
+    coefficients = xp.matrix_transpose(rotations) @ target_loadings
+    return Fitted(features, coefficients, sums.x_mean, sums.y_mean + features.array(y_centre)[..., 0, :])
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A regression for each split: what is needed to predict the stimuli that were given.
+    """A regression for each split, and the features that it was fitted on.
 
-    scores : (n_splits, n_components, n_stimuli); target_loadings : (n_splits, n_components, n_targets);
-    y_mean : (n_splits, n_targets)
+    coefficients : (n_splits, n_features, n_targets); x_mean, y_mean : (n_splits, n_features or n_targets)
     """
 
-    scores: np.ndarray
-    target_loadings: np.ndarray
+    features: "_Features"
+    coefficients: np.ndarray
+    x_mean: np.ndarray
     y_mean: np.ndarray
 
-    def predict(self, split: int, stimuli: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """float64 array (n_stimuli, n_targets) of a split's predictions; of trained stimuli, the fitted values."""
-        return self.scores[split][:, stimuli].T @ self.target_loadings[split] + self.y_mean[split]
+    def predict(self, split: int, stimuli: np.ndarray | None = None) -> np.ndarray:
+        """float64 array (n, n_targets) of a split's predictions; of trained stimuli, the fitted values.
+
+        stimuli : which, a boolean or integer array; None for all
+        """
+        rows = np.arange(len(self.features.x))
+        rows = rows if stimuli is None else rows[stimuli]
+        coefficients = self.coefficients[split]
+        intercept = self.y_mean[split] - self.x_mean[split] @ coefficients
+        predicted = self.features.xp.concat([x @ coefficients for _, x in self.features.chunks(rows)]) + intercept
+        return predicted if isinstance(predicted, np.ndarray) else predicted.cpu().numpy()
+
+
+class _Features:
+    """X in the form that is quickest to go through again and again.
+
+    With more features than stimuli, in n_stimuli coordinates: PLS sees X only through inner products. What is small
+    in double precision is kept so; anything else is centred chunk by chunk.
+    """
+
+    def __init__(self, x: np.ndarray, torch_device: str | None):
+        x = np.asarray(x)
+        centre = x.mean(0, dtype=np.float64)
+        self.rounding = float(4 * np.finfo(np.float64).eps * np.sqrt(len(x)) * np.linalg.norm(centre))
+        n_stimuli, n_features = x.shape
+        self._centred = n_features > n_stimuli or 8 * x.size <= SMALL_BYTES
+        if n_features > n_stimuli:
+            x = np.linalg.qr((x - centre).T, mode="r").T
+        elif self._centred:
+            x = x - centre
+        self._torch_device = torch_device
+        self.x, self._centre = self.array(x), self.array(centre)
+        self.xp = array_namespace(self.x)
+
+    def array(self, values: np.ndarray) -> np.ndarray:
+        """An array where X is."""
+        if self._torch_device is None:
+            return values
+        import torch
+
+        return torch.tensor(values, device=self._torch_device)
+
+    def zeros(self, *shape: int) -> np.ndarray:
+        return self.xp.zeros(shape, dtype=self.xp.float64, device=device(self.x))
+
+    def chunks(
+        self, rows: np.ndarray | None = None, n_bytes: int | None = None
+    ) -> Iterator[tuple[slice | np.ndarray, np.ndarray]]:
+        """(rows, their centred features in float64), of all stimuli or of some."""
+        n = len(self.x) if rows is None else len(rows)
+        step = max(1, n if self._centred else (n_bytes or CHUNK_BYTES) // (8 * self.x.shape[1]))
+        for start in range(0, n, step):
+            part = slice(start, start + step)
+            some = part if rows is None else self.array(rows[part])
+            yield some, self.x[some] if self._centred else self.x[some] - self._centre
+
+
+class _Sums:
+    """Sums over each split's training stimuli.
+
+    x_mean : (n_splits, n_features); y_mean : (n_splits, n_targets); products : X'Y about these, (n_splits, n_features,
+    n_targets); x_squared : X's squares over all stimuli
+    """
+
+    def __init__(self, features: _Features, y: np.ndarray, train: np.ndarray):
+        xp = features.xp
+        mask = features.array(train.astype(np.float64))
+        n_train = xp.sum(mask, axis=1)[:, None]
+        trained_y = mask[..., None] * y
+        self.y_mean = xp.sum(trained_y, axis=1) / n_train
+        x_sum = features.zeros(len(train), features.x.shape[1])
+        products = features.zeros(len(train), features.x.shape[1], y.shape[-1])
+        everything = features.zeros(features.x.shape[1], y.shape[-1])
+        self.x_squared = features.zeros()
+        for rows, block in features.chunks():
+            self.x_squared += xp.sum(block**2)
+            x_sum += mask[:, rows] @ block
+            if y.ndim == 3:
+                products += (xp.matrix_transpose(trained_y[:, rows]) @ block).swapaxes(1, 2)
+                continue
+            everything += block.T @ y[rows]
+            for k, trained in enumerate(train):
+                out = features.array(~trained[rows])
+                products[k] -= block[out].T @ y[rows][out]
+        self.x_mean = x_sum / n_train
+        self.products = products + everything - n_train[..., None] * self.x_mean[..., None] * self.y_mean[:, None]
+        # A target that is constant in training has no covariance, and its rounding noise must not be ranked.
+        for k, trained in enumerate(train):
+            known = (y if y.ndim == 2 else y[k])[features.array(trained)]
+            self.products[k][:, xp.max(known, axis=0) == xp.min(known, axis=0)] = 0.0
 
 
 class _Covariance:
@@ -102,8 +205,9 @@ class _Covariance:
     """
 
     def __init__(self, products: np.ndarray):
+        self._xp = array_namespace(products)
         self._products = products
-        self._feature_sides, self._target_sides = (np.zeros((len(products), 0, size)) for size in products.shape[1:])
+        self._feature_sides, self._target_sides = products.swapaxes(1, 2)[:, :0], products[:, :0]
         self._sum_targets()
 
     def times(self, v: np.ndarray) -> np.ndarray:
@@ -113,30 +217,80 @@ class _Covariance:
 
     def transposed_times(self, *us: np.ndarray) -> np.ndarray:
         """Of what is left, transposed, times each vector of features (n_splits, n_features): (n_splits, n_targets)."""
-        u = np.stack(us, axis=1)
-        left = u @ self._products - (u @ self._feature_sides.transpose(0, 2, 1)) @ self._target_sides
-        return left.transpose(1, 0, 2)
+        u = self._xp.stack(us, axis=1)
+        left = u @ self._products - (u @ self._xp.matrix_transpose(self._feature_sides)) @ self._target_sides
+        return left.swapaxes(0, 1)
 
     def dominant_direction(self) -> np.ndarray:
         """Per split, the feature direction of largest covariance with the targets, scaled by that covariance."""
         if self._products.shape[2] == 1:
-            return self.times(np.ones((len(self._products), 1)))
+            return self.times(self._xp.ones_like(self._products[:, 0]))
         return self.times(largest_eigenvectors(self._targets))
 
     def deflate(self, u: np.ndarray, v: np.ndarray, transposed_times_u: np.ndarray) -> None:
         """Take the outer product of u (n_splits, n_features) and v (n_splits, n_targets) away."""
+        xp = self._xp
         cross = transposed_times_u[..., None] * v[:, None]
-        self._feature_sides = np.concatenate([self._feature_sides, u[:, None]], axis=1)
-        self._target_sides = np.concatenate([self._target_sides, v[:, None]], axis=1)
-        squared = np.sum(u**2, axis=1)[:, None, None] * v[..., None] * v[:, None]
-        self._targets += squared - cross - cross.transpose(0, 2, 1)
-        if (np.trace(self._targets, axis1=1, axis2=2) < SUM_ANEW * self._summed).any():
+        self._feature_sides = xp.concat([self._feature_sides, u[:, None]], axis=1)
+        self._target_sides = xp.concat([self._target_sides, v[:, None]], axis=1)
+        squared = xp.sum(u**2, axis=1)[:, None, None] * v[..., None] * v[:, None]
+        self._targets += squared - cross - xp.matrix_transpose(cross)
+        if bool(xp.any(xp.linalg.trace(self._targets) < SUM_ANEW * self._summed)):
             self._sum_targets()
 
     def _sum_targets(self) -> None:
-        left = self._products - self._feature_sides.transpose(0, 2, 1) @ self._target_sides
-        self._targets = left.transpose(0, 2, 1) @ left
-        self._summed = np.trace(self._targets, axis1=1, axis2=2)
+        left = self._products - self._xp.matrix_transpose(self._feature_sides) @ self._target_sides
+        self._targets = self._xp.matrix_transpose(left) @ left
+        self._summed = self._xp.linalg.trace(self._targets)
+
+
+def _through(features: _Features, r: np.ndarray, x_mean: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """X'X of each split's training stimuli times its r (n_splits, n_features), and r'X'Xr (n_splits, 1).
+
+    One pass over X, in which each chunk's scores are computed and used.
+    """
+    xp = features.xp
+    products, variance = xp.zeros_like(r), xp.zeros_like(r[:, :1])
+    shift = xp.sum(r * x_mean, axis=1)[:, None]
+    for rows, block in features.chunks():
+        scores = (r @ block.T - shift) * mask[:, rows]
+        products += scores @ block
+        variance += xp.sum(scores**2, axis=1)[:, None]
+    return products, variance
+
+
+def _through_gram(gram: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same from the X'X of each split; a variance that rounding errors may have made up is zero."""
+    xp = array_namespace(gram)
+    products = (gram @ r[..., None])[..., 0]
+    variance = xp.sum(products * r, axis=1)[:, None]
+    made_up = GRAM_NOISE * xp.linalg.trace(gram)[:, None] * xp.sum(r**2, axis=1)[:, None]
+    return products, xp.where(variance > made_up, variance, 0.0)
+
+
+def _gram_pays(shape: tuple[int, int], n_splits: int, n_components: int) -> bool:
+    """Whether summing X'X costs less than going through X once a component."""
+    n_stimuli, n_features = shape
+    few = n_features <= GRAM_FEATURES * n_splits * n_components
+    return n_splits <= GRAM_SPLITS and few and n_stimuli >= GRAM_STIMULI * n_features
+
+
+def _gram(features: _Features, train: np.ndarray, x_mean: np.ndarray) -> np.ndarray:
+    """X'X about its mean of each split's training stimuli, (n_splits, n_features, n_features).
+
+    Stimuli that train in the same splits are summed together and once.
+    """
+    n_features = features.x.shape[1]
+    grams = features.zeros(len(train), n_features, n_features)
+    groups = 2 ** np.arange(len(train)) @ train
+    for group in np.unique(groups[groups > 0]):
+        rows = np.flatnonzero(groups == group)
+        summed = sum(block.T @ block for _, block in features.chunks(rows, GRAM_CHUNK_BYTES))
+        for k in np.flatnonzero(train[:, rows[0]]):
+            grams[k] += summed
+    for k, n_train in enumerate(train.sum(1)):
+        grams[k] -= int(n_train) * x_mean[k][:, None] * x_mean[k]
+    return grams
 
 
 def largest_eigenvectors(matrices: np.ndarray) -> np.ndarray:
@@ -144,12 +298,13 @@ def largest_eigenvectors(matrices: np.ndarray) -> np.ndarray:
 
     Lanczos iteration with full orthogonalisation, all matrices at once; a small one is decomposed whole.
     """
-    n, m, _ = matrices.shape
+    xp = array_namespace(matrices)
+    m = matrices.shape[1]
     if m <= FEW_TARGETS:
-        return np.linalg.eigh(matrices)[1][..., -1]
-    basis = np.zeros((n, m, m))
-    diagonal, beside = np.zeros((2, n, m))
-    v = matrices @ np.random.default_rng(0).standard_normal((m, 1))
+        return xp.linalg.eigh(matrices)[1][..., -1]
+    basis, diagonal, beside = xp.zeros_like(matrices), xp.zeros_like(matrices[..., 0]), xp.zeros_like(matrices[..., 0])
+    start = xp.asarray(np.random.default_rng(0).standard_normal((m, 1)), device=device(matrices))
+    v = matrices @ start
     for k in range(m):
         v = _unit(v)
         basis[:, k] = v[..., 0]
@@ -157,97 +312,39 @@ def largest_eigenvectors(matrices: np.ndarray) -> np.ndarray:
         known = basis[:, : k + 1]
         along = known @ v
         diagonal[:, k] = along[:, -1, 0]
-        v = v - known.transpose(0, 2, 1) @ along
-        v = v - known.transpose(0, 2, 1) @ (known @ v)  # once more: what is left may be rounding noise alone
-        beside[:, k] = np.linalg.norm(v[..., 0], axis=1)
+        v = v - xp.matrix_transpose(known) @ along
+        v = v - xp.matrix_transpose(known) @ (known @ v)  # once more: what is left may be rounding noise alone
+        beside[:, k] = _length(v[..., 0])[:, 0]
         if (k >= FIRST_LOOK and (k - FIRST_LOOK) % NEXT_LOOK == 0) or k == m - 1:
-            values, vectors = np.linalg.eigh(_tridiagonal(diagonal[:, : k + 1], beside[:, :k]))
-            residual = beside[:, k] * np.abs(vectors[:, -1, -1])
-            if (residual <= RESIDUAL * values[:, -1]).all():
+            values, vectors = xp.linalg.eigh(_tridiagonal(diagonal[:, : k + 1], beside[:, :k]))
+            residual = beside[:, k] * xp.abs(vectors[:, -1, -1])
+            if bool(xp.all(residual <= RESIDUAL * values[:, -1])):
                 break
     return (vectors[:, None, :, -1] @ known)[:, 0]
 
 
 def _tridiagonal(diagonal: np.ndarray, beside: np.ndarray) -> np.ndarray:
+    xp = array_namespace(diagonal)
     n, k = diagonal.shape
-    matrices = np.zeros((n, k, k))
+    matrices = xp.zeros((n, k, k), dtype=diagonal.dtype, device=device(diagonal))
     rows = np.arange(k)
     matrices[:, rows, rows] = diagonal
     matrices[:, rows[1:], rows[:-1]] = matrices[:, rows[:-1], rows[1:]] = beside
     return matrices
 
 
+def _length(vectors: np.ndarray) -> np.ndarray:
+    """Of each row of (n, size): (n, 1)."""
+    return array_namespace(vectors).linalg.vector_norm(vectors, axis=1, keepdims=True)
+
+
 def _unit(v: np.ndarray) -> np.ndarray:
-    """Columns of length one; a column of zeros stays."""
-    length = np.linalg.norm(v, axis=1, keepdims=True)
-    return np.divide(v, length, out=np.zeros_like(v), where=length > 0)
+    """Columns (n, size, 1) of length one; a column of zeros stays."""
+    xp = array_namespace(v)
+    length = xp.linalg.vector_norm(v, axis=1, keepdims=True)
+    return v / xp.where(length > 0, length, 1.0)
 
 
 def _weighted(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Per split, the sum of vectors (n_splits, n, size) with weights (n_splits, n, 1)."""
-    return (weights.transpose(0, 2, 1) @ vectors)[:, 0]
-
-
-def _chunks(x: np.ndarray, centre: np.ndarray | None) -> Iterator[tuple[slice, np.ndarray]]:
-    """(rows, centred float64 rows) of X, so that a large one is never held in double precision whole."""
-    if centre is None:
-        yield slice(None), x
-        return
-    step = max(1, CHUNK_BYTES // (8 * x.shape[1]))
-    for start in range(0, len(x), step):
-        rows = slice(start, start + step)
-        yield rows, x[rows] - centre
-
-
-def _compact(x: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """The same stimuli, and what is left to centre, in the form that is quickest to go through again and again.
-
-    With more features than stimuli, in n_stimuli coordinates: PLS sees X only through inner products.
-    """
-    n_stimuli, n_features = x.shape
-    if n_features > n_stimuli:
-        return np.linalg.qr((x - centre).T, mode="r").T, None
-    if 8 * x.size <= SMALL_BYTES:
-        return x - centre, None
-    return x, centre
-
-
-def _train_products(
-    x: np.ndarray, centre: np.ndarray | None, y: np.ndarray, train: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each split's training means of X and Y and its X'Y about them.
-
-    Shapes (n_splits, n_features), (n_splits, n_targets) and (n_splits, n_features, n_targets).
-    """
-    n_splits, n_train = len(train), train.sum(1)[:, None]
-    held_out = np.zeros((n_splits, x.shape[1], y.shape[1]))
-    everything = np.zeros((x.shape[1], y.shape[1]))
-    x_sum = np.zeros((n_splits, x.shape[1]))
-    for rows, block in _chunks(x, centre):
-        everything += block.T @ y[rows]
-        x_sum += train[:, rows].astype(np.float64) @ block
-        for k in range(n_splits):
-            out = ~train[k, rows]
-            held_out[k] += block[out].T @ y[rows][out]
-    x_mean, y_mean = x_sum / n_train, train.astype(np.float64) @ y / n_train
-    products = everything - held_out - n_train[..., None] * x_mean[..., None] * y_mean[:, None]
-    for k, rows in enumerate(train):
-        # A target that is constant in training has no covariance, and its rounding noise must not be ranked.
-        products[k][:, np.ptp(y[rows], axis=0) == 0] = 0.0
-    return x_mean, y_mean, products
-
-
-def _scores(
-    x: np.ndarray, centre: np.ndarray | None, r: np.ndarray, x_mean: np.ndarray, mask: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """A component's scores of all stimuli, (n_splits, n_stimuli), and X' times those of the training stimuli.
-
-    One pass over X does both.
-    """
-    scores = np.empty((len(r), len(x)))
-    products = np.zeros_like(r)
-    shift = np.sum(r * x_mean, axis=1, keepdims=True)
-    for rows, block in _chunks(x, centre):
-        scores[:, rows] = r @ block.T - shift
-        products += (scores[:, rows] * mask[:, rows]) @ block
-    return scores, products
+    return (weights.swapaxes(1, 2) @ vectors)[:, 0]

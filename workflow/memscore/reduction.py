@@ -25,7 +25,8 @@ class Sketch:
 
     Feature j of the layer is multiplied by a random sign and added to output j mod d, so that inner products
     between stimuli are kept in expectation. The signs are seeded by the layer's name: every job, batch and
-    stimulus set folds a layer in the same way. A layer with at most `d` features passes unchanged.
+    stimulus set folds a layer in the same way. Maps (channels, height, width) are folded channels last, the order
+    in which convolutions leave them in memory. A layer with at most `d` features passes unchanged, in torch's order.
     """
 
     def __init__(self, layer: str, d: int | None):
@@ -35,18 +36,20 @@ class Sketch:
 
     def __call__(self, activation: torch.Tensor) -> torch.Tensor:
         """Array (n_stimuli, ...) to float32 (n_stimuli, min(n_features, d)), always a copy."""
-        flat = activation.flatten(1).float()
-        n_features = flat.shape[1]
+        n_features = activation[0].numel()
         if self.d is None or n_features <= self.d:
-            # An in-place ReLU may overwrite the tensor as soon as the hook returns.
-            return flat.clone()
+            # A copy: an in-place ReLU may overwrite the tensor as soon as the hook returns.
+            whole = torch.empty(activation.shape, dtype=torch.float32, device=activation.device)
+            return whole.copy_(activation).flatten(1)
         if self._signs is None:
             signs = np.random.default_rng(self._seed).integers(0, 2, n_features, dtype=np.int8) * 2 - 1
-            self._signs = torch.from_numpy(signs).to(flat.device, torch.float32)
-        whole = n_features - n_features % self.d
-        signed = flat * self._signs
-        folded = signed[:, :whole].unflatten(1, (-1, self.d)).sum(1)
-        folded[:, : n_features - whole] += signed[:, whole:]
+            self._signs = torch.from_numpy(signs).to(activation.device, torch.float32)
+        flat = (activation.permute(0, 2, 3, 1) if activation.ndim == 4 else activation).flatten(1)
+        folded = torch.zeros(len(flat), self.d, device=flat.device)
+        # Each part is read once and added where it belongs: as fast as memory, with no copy of the layer.
+        for start in range(0, n_features, self.d):
+            part = flat[:, start : start + self.d]
+            folded[:, : part.shape[1]].addcmul_(part, self._signs[start : start + self.d])
         return folded
 
 

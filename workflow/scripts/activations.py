@@ -2,6 +2,7 @@ import numpy as np
 import torch
 
 from memscore import activations, models, store
+from memscore.device import of_networks
 from memscore.files import sha256
 from memscore.job import every_few_seconds, job
 
@@ -21,7 +22,7 @@ with job(snakemake) as say:
         sketch=params.sketch,
         references=references,
         scratch=snakemake.resources.tmpdir,
-        device=activations.pick_device(snakemake.config["device"]),
+        device=of_networks(snakemake.config["device"]),
     )
     store.write(
         snakemake.output[0],

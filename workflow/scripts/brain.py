@@ -1,6 +1,7 @@
 from dataclasses import asdict
 
 from memscore import brain, store
+from memscore.device import of_scores
 from memscore.files import write_rows
 from memscore.job import job
 
@@ -9,10 +10,11 @@ with job(snakemake) as say:
         name: brain.read_benchmark(path)
         for name, path in zip(snakemake.params.benchmarks, snakemake.input.benchmarks, strict=True)
     }
+    device = of_scores(snakemake.config["device"])
     rows = []
     for layer, features in store.read(snakemake.input.activations):
         for name, benchmark in benchmarks.items():
-            similarity = brain.similarity(features, benchmark, snakemake.params.normalise)
+            similarity = brain.similarity(features, benchmark, snakemake.params.normalise, device)
             where = {"model": snakemake.wildcards.model, "layer": layer, "benchmark": name}
             rows.append(where | {"region": brain.region(name)} | asdict(similarity))
     write_rows(snakemake.output[0], rows)
