@@ -425,6 +425,20 @@ def test_pixels_may_be_memory_mapped_and_stay_as_they_are(tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "pixels.npy"), pixels())
 
 
+@pytest.mark.parametrize("references", [None, 12])
+def test_bfloat16_is_the_same_network_computed_roughly(references):
+    """Layers differ by its three digits, and what is made of them is summed in single precision."""
+    options = {"sketch": 500, "references": None if references is None else pixels()[:references]}
+    exact = extract("resnet10t", **options)
+    rough = extract("resnet10t", **options, precision="bfloat16")
+    for layer, values in rough.items():
+        assert values.dtype == np.float32
+        distances = [np.linalg.norm(each[:, None] - each[None], axis=2) for each in (values, exact[layer])]
+        assert np.abs(distances[0] - distances[1]).max() < 0.1 * distances[1].max(), layer
+    folded = (values.view(np.uint32) & 0xFFFF for layer, values in rough.items() if values.shape[1] in (500, 11))
+    assert all(digits.any() for digits in folded), "rounded to bfloat16 after the reduction"
+
+
 def test_device_of_networks():
     assert device.of_networks("cpu") == "cpu"
     assert device.of_networks("auto") == ("cuda" if torch.cuda.is_available() else "cpu")

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -64,7 +65,10 @@ class Recorder:
             tensors = self._entering
         if self._calls_left[layer] == 0:
             whole = tensors[0] if len(tensors) == 1 else torch.cat([tensor.flatten(1) for tensor in tensors], 1)
-            self._recorded[layer] = self._reduce[layer](whole)
+            with torch.autocast(
+                whole.device.type, enabled=False
+            ):  # what the network may compute roughly, we sum exactly
+                self._recorded[layer] = self._reduce[layer](whole)
             if len(self._recorded) == len(self._calls):
                 raise _PassComplete
 
@@ -79,6 +83,32 @@ class Recorder:
         raise InputError(f"layer {missing[0]} did not run as often as when the model was described")
 
 
+def batches_of(pixels: np.ndarray, batch_size: int, device: str) -> Iterator[tuple[slice, torch.Tensor]]:
+    """(rows, their pixels on the device), the next batch read from disk while the network works on this one."""
+
+    def read(rows: slice) -> torch.Tensor:
+        images = torch.from_numpy(np.array(pixels[rows]))
+        return images.pin_memory().to(device, non_blocking=True) if device.startswith("cuda") else images.to(device)
+
+    starts = range(0, len(pixels), batch_size)
+    parts = [slice(start, min(start + batch_size, len(pixels))) for start in starts]
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(read, parts[0])
+        for rows, following in zip(parts, [*parts[1:], None], strict=True):
+            images = ahead.result()
+            if following:
+                ahead = reader.submit(read, following)
+            yield rows, images
+
+
+def on_host(recorded: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """All layers' arrays: of a GPU copied side by side, and waited for once."""
+    copies = {layer: tensor.to("cpu", non_blocking=True) for layer, tensor in recorded.items()}
+    if any(tensor.is_cuda for tensor in recorded.values()):
+        torch.cuda.synchronize()
+    return {layer: tensor.numpy() for layer, tensor in copies.items()}
+
+
 def extract(
     model: torch.nn.Module,
     layers: Mapping[str, int],
@@ -91,6 +121,7 @@ def extract(
     references: np.ndarray | None = None,
     scratch: str | Path | None = None,
     device: str = "cpu",
+    precision: str = "float32",
 ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
     """Yield (rows, activations by layer) for one batch of stimuli after the other.
 
@@ -100,18 +131,19 @@ def extract(
     references : pixels of reference images, to whose principal components what is left of each layer is then
         reduced; None reduces no further
     scratch : folder for the references' activations while this runs, None for the system's
+    precision : `float32`, or `bfloat16` for torch's automatic mixed precision
     """
     model = model.eval().to(device, memory_format=torch.channels_last)
     shift = torch.tensor(mean, device=device).view(1, 3, 1, 1) * 255
     scale = torch.tensor(std, device=device).view(1, 3, 1, 1) * 255
 
+    mixed = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bfloat16")
+
     def passes(pixels, reduce):
-        with torch.inference_mode(), Recorder(model, layers, reduce) as record:
-            for start in range(0, len(pixels), batch_size):
-                rows = slice(start, min(start + batch_size, len(pixels)))
-                images = torch.from_numpy(np.array(pixels[rows])).to(device).permute(0, 3, 1, 2).float()
-                recorded = record((images - shift) / scale)
-                yield rows, {layer: recorded[layer].cpu().numpy() for layer in layers}
+        with torch.inference_mode(), mixed, Recorder(model, layers, reduce) as record:
+            for rows, images in batches_of(pixels, batch_size, device):
+                recorded = record((images.permute(0, 3, 1, 2).float() - shift) / scale)
+                yield rows, on_host({layer: recorded[layer] for layer in layers})
 
     sketches = {layer: Sketch(layer, sketch) for layer in layers}
     if references is None:

@@ -29,6 +29,7 @@ rule activations:
         layers=lambda wildcards: STUDY.batches(wildcards.model)[wildcards.layers],
         sketch=config["reduction"]["sketch"],
         pca=config["reduction"]["pca"],
+        precision=config["precision"],
     message:
         "Activations of {wildcards.model} {wildcards.layers} on {wildcards.set}"
     script:

@@ -23,6 +23,7 @@ with job(snakemake) as say:
         references=references,
         scratch=snakemake.resources.tmpdir,
         device=of_networks(snakemake.config["device"]),
+        precision=params.precision,
     )
     store.write(
         snakemake.output[0],

@@ -1,0 +1,212 @@
+"""Time every leaf layer of a network beside its bare forward pass and beside thingsvision: results/bench/extraction.csv.
+
+    .venv/bin/python bench/extraction.py [--images 256] [--repeats 3] [--device cpu] [--models resnet50 ...] [--no-peer]
+
+`forward` is the network alone on images that are ready, channels last; `memscore` is the whole of an extraction job, from
+uint8 pixels in a memory-mapped file to the layers' sketches in a file. The two run in turn in one process, and the ratio
+is that of their medians. Peak memory is that of a process of its own, at `--images` and at four times as many.
+thingsvision (bench/peer_thingsvision.py) is timed one module a call for a few modules spread over depth, from which all
+of them are extrapolated, and all modules in one call on as many images as memory allows. Weights are random.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from machine import THREADS, memory
+
+from memscore import activations, models, store
+from memscore.files import write_rows
+
+MODELS = ("resnet50", "dpn92", "tf_efficientnet_lite0")
+SKETCH = 4096
+PEER_MODULES = 4
+PEER_MEMORY = 0.4  # share of the machine's memory that thingsvision's activations may fill
+
+
+def pixels(n, size, folder):
+    """Memory-mapped noise: what is in an image does not matter for time."""
+    path = Path(folder, f"pixels-{n}.npy")
+    if not path.exists():
+        np.save(path, np.random.default_rng(0).integers(0, 256, (n, *size, 3), dtype=np.uint8))
+    return np.load(path, mmap_mode="r")
+
+
+def network(name):
+    """(the model with random weights, its description)."""
+    torch.manual_seed(0)
+    return models.create(name).eval(), models.describe(name)
+
+
+def forward(model, described, raw, batch_size, device):
+    """Seconds of the network alone."""
+    mean, std = (torch.tensor(described[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
+    model = model.to(device, memory_format=torch.channels_last)
+    batches = torch.from_numpy(np.array(raw)).permute(0, 3, 1, 2).split(batch_size)
+    batches = [((batch.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last) for batch in batches]
+    batches = [batch.to(device) for batch in batches]
+    synchronise(device)
+    start = time.perf_counter()
+    with torch.inference_mode():
+        for batch in batches:
+            model(batch)
+    synchronise(device)
+    return time.perf_counter() - start
+
+
+def extraction(model, described, raw, batch_size, device, precision, folder):
+    """Seconds of memscore with every layer."""
+    layers = {layer["name"]: layer["calls"] for layer in described["layers"]}
+    start = time.perf_counter()
+    batches = activations.extract(
+        model, layers, raw, described["mean"], described["std"],
+        batch_size=batch_size, sketch=SKETCH, device=device, precision=precision,
+    )  # fmt: skip
+    store.write(Path(folder, "layers.nc"), batches, len(raw), {})
+    return time.perf_counter() - start
+
+
+def synchronise(device):
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def measure(args):
+    """One network, in this process."""
+    torch.set_num_threads(THREADS)
+    with tempfile.TemporaryDirectory() as folder:
+        model, described = network(args.model)
+        raw = pixels(args.images, described["input_size"], args.pixels or folder)
+        few = raw[: args.batch_size]
+        seconds = {"forward": [], "memscore": []}
+        kinds = ("memscore",) if args.memory else ("forward", "memscore")
+        for repeat in range(1 if args.memory else args.repeats + 1):
+            of = few if repeat == 0 and not args.memory else raw  # the first pass also allocates
+            for kind in kinds:
+                took = (
+                    forward(model, described, of, args.batch_size, args.device)
+                    if kind == "forward"
+                    else extraction(model, described, of, args.batch_size, args.device, args.precision, folder)
+                )
+                if of is raw:
+                    seconds[kind].append(took)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return {"seconds": seconds, "peak_mb": peak, "layers": len(described["layers"]), "size": described["input_size"]}
+
+
+def measured(model, args, **changes):
+    """`measure` in a process of its own."""
+    options = {"images": args.images, "repeats": args.repeats, "batch-size": args.batch_size} | changes
+    options |= {"device": args.device, "precision": args.precision}
+    flags = [
+        part for key, value in options.items() for part in ([f"--{key}", str(value)] if value != "" else [f"--{key}"])
+    ]
+    done = subprocess.run(
+        [sys.executable, __file__, "--measure", model, *flags], check=True, stdout=subprocess.PIPE, text=True
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def thingsvision(model, modules, mode, images, args):
+    """(seconds of each call, seconds of its forward pass) of the peer."""
+    described = models.describe(model)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "images.npy")
+        np.save(path, np.random.default_rng(0).standard_normal((images, 3, *described["input_size"]), dtype=np.float32))
+        command = [".bench/thingsvision/bin/python", "bench/peer_thingsvision.py", model, path, "--modules", *modules]
+        command += ["--mode", mode, "--batch-size", str(args.batch_size), "--threads", str(THREADS)]
+        done = subprocess.run(
+            [*map(str, command)], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+    report = json.loads(done.stdout)
+    return [call["seconds"][0] for call in report["calls"]], report["forward_seconds"][0]
+
+
+def rows_of(model, args):
+    """What results/bench/extraction.csv says of one network."""
+    once = measured(model, args)
+    ours, bare = (statistics.median(once["seconds"][kind]) for kind in ("memscore", "forward"))
+    where = {"model": model, "layers": once["layers"], "images": args.images, "device": args.device}
+    where |= {"precision": args.precision, "batch_size": args.batch_size, "threads": THREADS}
+
+    def row(measurement, seconds, ratio, unit, note="", **changes):
+        ratio = None if ratio is None else round(ratio, 3)
+        return (
+            where
+            | changes
+            | {"measurement": measurement, "value": round(seconds, 2), "unit": unit, "ratio": ratio, "note": note}
+        )
+
+    yield row(
+        "forward pass alone",
+        bare,
+        None,
+        "s",
+        f"{min(once['seconds']['forward']):.2f} to {max(once['seconds']['forward']):.2f}",
+    )
+    spread = [a / b for a, b in zip(once["seconds"]["memscore"], once["seconds"]["forward"], strict=True)]
+    yield row(
+        "memscore, all leaf layers",
+        ours,
+        ours / bare,
+        "s",
+        f"times the forward pass; {min(spread):.2f} to {max(spread):.2f}",
+    )
+    small = measured(model, args, memory="")["peak_mb"]
+    large = measured(model, args, memory="", images=4 * args.images)["peak_mb"]
+    yield row("peak memory", small, None, "MB")
+    yield row("peak memory", large, large / small, "MB", f"times that at {args.images} images", images=4 * args.images)
+    if args.peer:
+        leaves = [layer["name"] for layer in models.describe(model)["layers"] if layer["name"] != models.PENULTIMATE]
+        numbers = sum(layer["n_features"] for layer in models.describe(model)["layers"])
+        some = [leaves[round(i)] for i in np.linspace(0, len(leaves) - 1, PEER_MODULES)]
+        seconds, _ = thingsvision(model, some, "single", args.images, args)
+        note = f"times memscore; extrapolated from {len(some)} of {len(leaves)} modules"
+        total = statistics.mean(seconds) * len(leaves)
+        yield row("thingsvision, module by module", total, total / ours, "s", note)
+        fits = int(PEER_MEMORY * memory() * 1e9 / (numbers * 4 * 3)) // args.batch_size * args.batch_size
+        fits = min(max(fits, args.batch_size), args.images)
+        (seconds,), _ = thingsvision(model, leaves, "multi", fits, args)
+        same = ours * fits / args.images
+        note = f"times memscore on as many; {args.images} images need {numbers * 4 * args.images / 1e9:.0f} GB"
+        yield row("thingsvision, all modules in one call", seconds, seconds / same, "s", note, images=fits)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=MODELS)
+    parser.add_argument("--images", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--no-peer", dest="peer", action="store_false")
+    parser.add_argument("--output", default="results/bench/extraction.csv")
+    parser.add_argument("--measure", dest="model", help=argparse.SUPPRESS)
+    parser.add_argument("--memory", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--pixels", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.model:
+        print(json.dumps(measure(args)))
+        return
+    rows = []
+    for model in args.models:
+        for row in rows_of(model, args):
+            print(
+                {key: row[key] for key in ("model", "measurement", "images", "value", "unit", "ratio", "note")},
+                flush=True,
+            )
+            rows.append(row)
+    write_rows(args.output, rows)
+
+
+if __name__ == "__main__":
+    main()
