@@ -1,12 +1,13 @@
-"""Time every leaf layer of a network beside its bare forward pass and beside thingsvision: results/bench/extraction.csv.
+"""Time every leaf layer of a network beside its bare forward pass and beside thingsvision.
 
     .venv/bin/python bench/extraction.py [--images 256] [--repeats 3] [--device cpu] [--models resnet50 ...] [--no-peer]
 
-`forward` is the network alone on images that are ready, channels last; `memscore` is the whole of an extraction job, from
-uint8 pixels in a memory-mapped file to the layers' sketches in a file. The two run in turn in one process, and the ratio
-is that of their medians. Peak memory is that of a process of its own, at `--images` and at four times as many.
+`forward` is the network alone on images that are ready, channels last; `memscore` is the whole of an extraction job,
+from uint8 pixels in a memory-mapped file to the layers' sketches in a file. The two run in turn in one process, and the
+ratio is that of their medians. Peak memory is that of a process of its own, at `--images` and at four times as many.
 thingsvision (bench/peer_thingsvision.py) is timed one module a call for a few modules spread over depth, from which all
-of them are extrapolated, and all modules in one call on as many images as memory allows. Weights are random.
+of them are extrapolated, and all modules in one call on as many images as memory allows. Weights are random. Writes
+results/bench/extraction.csv.
 """
 
 import argparse
@@ -133,37 +134,24 @@ def thingsvision(model, modules, mode, images, args):
 def rows_of(model, args):
     """What results/bench/extraction.csv says of one network."""
     once = measured(model, args)
-    ours, bare = (statistics.median(once["seconds"][kind]) for kind in ("memscore", "forward"))
+    seconds = once["seconds"]
+    ours, bare = (statistics.median(seconds[kind]) for kind in ("memscore", "forward"))
     where = {"model": model, "layers": once["layers"], "images": args.images, "device": args.device}
     where |= {"precision": args.precision, "batch_size": args.batch_size, "threads": THREADS}
 
-    def row(measurement, seconds, ratio, unit, note="", **changes):
+    def row(measurement, value, ratio, unit, note="", **changes):
         ratio = None if ratio is None else round(ratio, 3)
-        return (
-            where
-            | changes
-            | {"measurement": measurement, "value": round(seconds, 2), "unit": unit, "ratio": ratio, "note": note}
-        )
+        values = {"measurement": measurement, "value": round(value, 2), "unit": unit, "ratio": ratio, "note": note}
+        return where | changes | values
 
-    yield row(
-        "forward pass alone",
-        bare,
-        None,
-        "s",
-        f"{min(once['seconds']['forward']):.2f} to {max(once['seconds']['forward']):.2f}",
-    )
-    spread = [a / b for a, b in zip(once["seconds"]["memscore"], once["seconds"]["forward"], strict=True)]
-    yield row(
-        "memscore, all leaf layers",
-        ours,
-        ours / bare,
-        "s",
-        f"times the forward pass; {min(spread):.2f} to {max(spread):.2f}",
-    )
-    small = measured(model, args, memory="")["peak_mb"]
-    large = measured(model, args, memory="", images=4 * args.images)["peak_mb"]
+    yield row("forward pass alone", bare, None, "s", f"{min(seconds['forward']):.2f} to {max(seconds['forward']):.2f}")
+    spread = [a / b for a, b in zip(seconds["memscore"], seconds["forward"], strict=True)]
+    note = f"times the forward pass; {min(spread):.2f} to {max(spread):.2f}"
+    yield row("memscore, all leaf layers", ours, ours / bare, "s", note)
+    small, large = (measured(model, args, memory="", images=n)["peak_mb"] for n in (args.images, 4 * args.images))
     yield row("peak memory", small, None, "MB")
-    yield row("peak memory", large, large / small, "MB", f"times that at {args.images} images", images=4 * args.images)
+    note = f"times that at {args.images} images"
+    yield row("peak memory", large, large / small, "MB", note, images=4 * args.images)
     if args.peer:
         leaves = [layer["name"] for layer in models.describe(model)["layers"] if layer["name"] != models.PENULTIMATE]
         numbers = sum(layer["n_features"] for layer in models.describe(model)["layers"])

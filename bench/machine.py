@@ -3,13 +3,15 @@
 import os
 import platform
 from importlib.metadata import version
+from pathlib import Path
 
 THREADS = len(os.sched_getaffinity(0))
 
 
 def processor() -> str:
     """The processor's name, as the kernel has it."""
-    lines = open("/proc/cpuinfo", encoding="utf-8").read().splitlines() if os.path.exists("/proc/cpuinfo") else []
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text().splitlines() if known.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
 

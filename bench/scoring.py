@@ -4,8 +4,8 @@
 
 Brain similarity is compared with brainscore-vision's own `pls` metric, memorability with scikit-learn's
 `PLSRegression` fitted on each split, both with ikpls (bench/peer_ikpls.py, in its own environment). All get the same
-arrays in memory and as many threads; memscore's seconds are the median of `--repeats`, a peer's of fewer, since it takes
-so much longer. `--quick` is a hundredth of the size, to see that the bench works.
+arrays in memory and as many threads; memscore's seconds are the median of `--repeats`, a peer's of fewer, since it
+takes so much longer. `--quick` is a hundredth of the size, to see that the bench works.
 """
 
 import argparse
