@@ -12,18 +12,20 @@ Arrays are NumPy's on a CPU and torch's on a GPU, through the array API standard
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from array_api_compat import array_namespace, device
+from threadpoolctl import threadpool_info, threadpool_limits
 
 # A direction that holds less than this share of the features' and targets' spread is rounding noise: the split
 # is complete.
 EXHAUSTED = 1e-12
 # X is converted to float64 in chunks of this size, which stay in the processor's cache; a small X once and for all.
 CHUNK_BYTES, SMALL_BYTES = 4 << 20, 256 << 20
-# For X'X in larger ones, since each writes the whole of it.
-GRAM_CHUNK_BYTES = 64 << 20
+# For X'X and X'Y in larger ones, since each writes the whole of them.
+SUM_CHUNK_BYTES = 24 << 20
 # X'X of up to 5 splits is summed group by group of stimuli with the same splits. It pays up to so many features per
 # split and component (measured), and is stable to where single-precision activations end where stimuli abound.
 GRAM_SPLITS, GRAM_FEATURES, GRAM_STIMULI = 5, 16, 20
@@ -31,7 +33,7 @@ GRAM_SPLITS, GRAM_FEATURES, GRAM_STIMULI = 5, 16, 20
 GRAM_NOISE = 1e-14
 # Eigenvectors are found to a residual of this share of the eigenvalue, looked at after so many steps and then every so
 # many; of up to 32 targets a whole decomposition is as fast.
-RESIDUAL, FIRST_LOOK, NEXT_LOOK, FEW_TARGETS = 1e-12, 25, 4, 32
+RESIDUAL, FIRST_LOOK, NEXT_LOOK, FEW_TARGETS = 1e-12, 12, 4, 32
 # Once this share is left of what the matrix of targets held when it was summed, it is summed anew: every deflation
 # leaves rounding errors of the size of what it was then.
 SUM_ANEW = 1e-3
@@ -59,18 +61,41 @@ def fit_splits(
     torch_device : where torch computes, such as `cuda`; None computes with NumPy
     """
     features = _Features(x, torch_device)
-    xp = features.xp
     y = np.asarray(y, dtype=np.float64)
     y_centre = y.mean(-2, keepdims=True)
-    y = features.array(y - y_centre)
+    y = y - y_centre
+    n_components = min(n_components, features.x.shape[1])
+    if torch_device is None and not _gram_pays(features.x.shape, len(train), n_components):
+        parts = _each_thread_its_splits(features, y, train, n_components)
+    else:
+        parts = [_fit(features, y, train, n_components)]
+    coefficients, x_mean, y_mean = map(features.xp.concat, zip(*parts, strict=True))
+    return Fitted(features, coefficients, x_mean, y_mean + features.array(y_centre)[..., 0, :])
+
+
+def _each_thread_its_splits(features: "_Features", y: np.ndarray, train: np.ndarray, n_components: int) -> list[tuple]:
+    """`_fit` of some splits in each of the threads that BLAS may use: its own wait for each other at small products."""
+    threads = max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
+    groups = np.array_split(np.arange(len(train)), min(threads, len(train)))
+    if len(groups) == 1:
+        return [_fit(features, y, train, n_components)]
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(len(groups)) as pool:
+        fits = [pool.submit(_fit, features, y if y.ndim == 2 else y[g], train[g], n_components) for g in groups]
+        return [fit.result() for fit in fits]
+
+
+def _fit(
+    features: "_Features", y: np.ndarray, train: np.ndarray, n_components: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(coefficients, x_mean, y_mean) of `Fitted`, from centred targets."""
+    xp, y = features.xp, features.array(y)
     sums = _Sums(features, y, train)
     covariance = _Covariance(sums.products)
     gram = _gram(features, train, sums.x_mean) if _gram_pays(features.x.shape, len(train), n_components) else None
     mask = features.array(train.astype(np.float64))
-    nothing = EXHAUSTED * float(xp.sqrt(sums.x_squared)) + features.rounding
-    floor = nothing * float(xp.sqrt(xp.sum(y**2)))
+    nothing = EXHAUSTED * float(sums.x_squared) ** 0.5 + features.rounding
+    floor = nothing * float(xp.sum(y**2)) ** 0.5
 
-    n_components = min(n_components, features.x.shape[1])
     # Of every component: what turns features into scores, and the loadings.
     rotations, loadings = (features.zeros(len(train), n_components, features.x.shape[1]) for _ in range(2))
     target_loadings = features.zeros(len(train), n_components, y.shape[-1])
@@ -89,8 +114,7 @@ def fit_splits(
         of_r, of_products = covariance.transposed_times(r, products)
         target_loadings[:, k] = of_r * inverse
         covariance.deflate(products, target_loadings[:, k], of_products)
-    coefficients = xp.matrix_transpose(rotations) @ target_loadings
-    return Fitted(features, coefficients, sums.x_mean, sums.y_mean + features.array(y_centre)[..., 0, :])
+    return xp.matrix_transpose(rotations) @ target_loadings, sums.x_mean, sums.y_mean
 
 
 @dataclass(frozen=True)
@@ -155,7 +179,7 @@ class _Features:
     ) -> Iterator[tuple[slice | np.ndarray, np.ndarray]]:
         """(rows, their centred features in float64), of all stimuli or of some."""
         n = len(self.x) if rows is None else len(rows)
-        step = max(1, n if self._centred else (n_bytes or CHUNK_BYTES) // (8 * self.x.shape[1]))
+        step = max(1, (n_bytes or CHUNK_BYTES) // (8 * self.x.shape[1]))
         for start in range(0, n, step):
             part = slice(start, start + step)
             some = part if rows is None else self.array(rows[part])
@@ -179,7 +203,7 @@ class _Sums:
         products = features.zeros(len(train), features.x.shape[1], y.shape[-1])
         everything = features.zeros(features.x.shape[1], y.shape[-1])
         self.x_squared = features.zeros()
-        for rows, block in features.chunks():
+        for rows, block in features.chunks(n_bytes=SUM_CHUNK_BYTES):
             self.x_squared += xp.sum(block**2)
             x_sum += mask[:, rows] @ block
             if y.ndim == 3:
@@ -190,11 +214,14 @@ class _Sums:
                 out = features.array(~trained[rows])
                 products[k] -= block[out].T @ y[rows][out]
         self.x_mean = x_sum / n_train
-        self.products = products + everything - n_train[..., None] * self.x_mean[..., None] * self.y_mean[:, None]
+        products += everything
+        products -= x_sum[..., None] * self.y_mean[:, None]
+        self.products = products
         # A target that is constant in training has no covariance, and its rounding noise must not be ranked.
         for k, trained in enumerate(train):
-            known = (y if y.ndim == 2 else y[k])[features.array(trained)]
-            self.products[k][:, xp.max(known, axis=0) == xp.min(known, axis=0)] = 0.0
+            known = y if y.ndim == 2 else y[k]
+            differs = (known != known[int(np.argmax(trained))]) & features.array(trained)[:, None]
+            self.products[k][:, ~xp.any(differs, axis=0)] = 0.0
 
 
 class _Covariance:
@@ -208,6 +235,7 @@ class _Covariance:
         self._xp = array_namespace(products)
         self._products = products
         self._feature_sides, self._target_sides = products.swapaxes(1, 2)[:, :0], products[:, :0]
+        self._next = None
         self._sum_targets()
 
     def times(self, v: np.ndarray) -> np.ndarray:
@@ -225,16 +253,17 @@ class _Covariance:
         """Per split, the feature direction of largest covariance with the targets, scaled by that covariance."""
         if self._products.shape[2] == 1:
             return self.times(self._xp.ones_like(self._products[:, 0]))
-        return self.times(largest_eigenvectors(self._targets))
+        direction, self._next = largest_eigenvectors(self._targets, self._next)
+        return self.times(direction)
 
     def deflate(self, u: np.ndarray, v: np.ndarray, transposed_times_u: np.ndarray) -> None:
         """Take the outer product of u (n_splits, n_features) and v (n_splits, n_targets) away."""
         xp = self._xp
-        cross = transposed_times_u[..., None] * v[:, None]
         self._feature_sides = xp.concat([self._feature_sides, u[:, None]], axis=1)
         self._target_sides = xp.concat([self._target_sides, v[:, None]], axis=1)
-        squared = xp.sum(u**2, axis=1)[:, None, None] * v[..., None] * v[:, None]
-        self._targets += squared - cross - xp.matrix_transpose(cross)
+        half = (xp.sum(u**2, axis=1)[:, None] / 2 * v - transposed_times_u)[..., None] * v[:, None]
+        self._targets += half
+        self._targets += xp.matrix_transpose(half)
         if bool(xp.any(xp.linalg.trace(self._targets) < SUM_ANEW * self._summed)):
             self._sum_targets()
 
@@ -285,7 +314,7 @@ def _gram(features: _Features, train: np.ndarray, x_mean: np.ndarray) -> np.ndar
     groups = 2 ** np.arange(len(train)) @ train
     for group in np.unique(groups[groups > 0]):
         rows = np.flatnonzero(groups == group)
-        summed = sum(block.T @ block for _, block in features.chunks(rows, GRAM_CHUNK_BYTES))
+        summed = sum(block.T @ block for _, block in features.chunks(rows, SUM_CHUNK_BYTES))
         for k in np.flatnonzero(train[:, rows[0]]):
             grams[k] += summed
     for k, n_train in enumerate(train.sum(1)):
@@ -293,18 +322,22 @@ def _gram(features: _Features, train: np.ndarray, x_mean: np.ndarray) -> np.ndar
     return grams
 
 
-def largest_eigenvectors(matrices: np.ndarray) -> np.ndarray:
-    """Unit eigenvector of the largest eigenvalue of each symmetric matrix, (n, m, m) to (n, m).
+def largest_eigenvectors(matrices: np.ndarray, start: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Unit eigenvectors of the largest eigenvalue of each symmetric matrix, (n, m, m) to (n, m), and about the second.
 
     Lanczos iteration with full orthogonalisation, all matrices at once; a small one is decomposed whole.
+
+    start : where to start from (n, m); once the largest is deflated, the second is near the next largest
     """
     xp = array_namespace(matrices)
     m = matrices.shape[1]
     if m <= FEW_TARGETS:
-        return xp.linalg.eigh(matrices)[1][..., -1]
+        vectors = xp.linalg.eigh(matrices)[1]
+        return vectors[..., -1], vectors[..., -min(m, 2)]
+    # Something of every direction is in it, whatever the start lacks.
+    v = xp.asarray(np.random.default_rng(0).standard_normal((m, 1)), device=device(matrices))
+    v = matrices @ v if start is None else start[..., None] + 1e-3 * _unit(matrices @ v)
     basis, diagonal, beside = xp.zeros_like(matrices), xp.zeros_like(matrices[..., 0]), xp.zeros_like(matrices[..., 0])
-    start = xp.asarray(np.random.default_rng(0).standard_normal((m, 1)), device=device(matrices))
-    v = matrices @ start
     for k in range(m):
         v = _unit(v)
         basis[:, k] = v[..., 0]
@@ -312,15 +345,16 @@ def largest_eigenvectors(matrices: np.ndarray) -> np.ndarray:
         known = basis[:, : k + 1]
         along = known @ v
         diagonal[:, k] = along[:, -1, 0]
-        v = v - xp.matrix_transpose(known) @ along
-        v = v - xp.matrix_transpose(known) @ (known @ v)  # once more: what is left may be rounding noise alone
+        v = v - known.swapaxes(1, 2) @ along
+        v = v - known.swapaxes(1, 2) @ (known @ v)  # once more: what is left may be rounding noise alone
         beside[:, k] = _length(v[..., 0])[:, 0]
         if (k >= FIRST_LOOK and (k - FIRST_LOOK) % NEXT_LOOK == 0) or k == m - 1:
             values, vectors = xp.linalg.eigh(_tridiagonal(diagonal[:, : k + 1], beside[:, :k]))
             residual = beside[:, k] * xp.abs(vectors[:, -1, -1])
             if bool(xp.all(residual <= RESIDUAL * values[:, -1])):
                 break
-    return (vectors[:, None, :, -1] @ known)[:, 0]
+    first, second = ((vectors[:, None, :, i] @ known)[:, 0] for i in (-1, -2))
+    return first, second
 
 
 def _tridiagonal(diagonal: np.ndarray, beside: np.ndarray) -> np.ndarray:
@@ -335,14 +369,13 @@ def _tridiagonal(diagonal: np.ndarray, beside: np.ndarray) -> np.ndarray:
 
 def _length(vectors: np.ndarray) -> np.ndarray:
     """Of each row of (n, size): (n, 1)."""
-    return array_namespace(vectors).linalg.vector_norm(vectors, axis=1, keepdims=True)
+    return (vectors * vectors).sum(1)[:, None] ** 0.5
 
 
 def _unit(v: np.ndarray) -> np.ndarray:
     """Columns (n, size, 1) of length one; a column of zeros stays."""
-    xp = array_namespace(v)
-    length = xp.linalg.vector_norm(v, axis=1, keepdims=True)
-    return v / xp.where(length > 0, length, 1.0)
+    length = _length(v)
+    return v / (length + (length == 0))
 
 
 def _weighted(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
