@@ -63,9 +63,9 @@ def forward(model, described, raw, batch_size, device):
     return time.perf_counter() - start
 
 
-def extraction(model, described, raw, batch_size, device, precision, folder):
+def extraction(model, described, raw, batch_size, device, precision, folder, every=1):
     """Seconds of memscore with every layer."""
-    layers = {layer["name"]: layer["calls"] for layer in described["layers"]}
+    layers = {layer["name"]: layer["calls"] for layer in described["layers"][::-every]}
     start = time.perf_counter()
     batches = activations.extract(
         model, layers, raw, described["mean"], described["std"],
@@ -95,12 +95,14 @@ def measure(args):
                 took = (
                     forward(model, described, of, args.batch_size, args.device)
                     if kind == "forward"
-                    else extraction(model, described, of, args.batch_size, args.device, args.precision, folder)
+                    else extraction(
+                        model, described, of, args.batch_size, args.device, args.precision, folder, args.every
+                    )
                 )
                 if of is raw:
                     seconds[kind].append(took)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    return {"seconds": seconds, "peak_mb": peak, "layers": len(described["layers"]), "size": described["input_size"]}
+    return {"seconds": seconds, "peak_mb": peak, "layers": len(described["layers"][:: -args.every])}
 
 
 def measured(model, args, **changes):
@@ -152,6 +154,13 @@ def rows_of(model, args):
     yield row("peak memory", small, None, "MB")
     note = f"times that at {args.images} images"
     yield row("peak memory", large, large / small, "MB", note, images=4 * args.images)
+    if model == args.models[-1]:
+        for every, images in [(4, args.images), (2, args.images), (1, args.images // 4), (1, args.images // 2)]:
+            some = measured(model, args, every=every, images=images)
+            took = {kind: statistics.median(each) for kind, each in some["seconds"].items()}
+            changes = {"layers": some["layers"], "images": images}
+            note = "times the forward pass; how cost grows"
+            yield row("memscore", took["memscore"], took["memscore"] / took["forward"], "s", note, **changes)
     if args.peer:
         leaves = [layer["name"] for layer in models.describe(model)["layers"] if layer["name"] != models.PENULTIMATE]
         numbers = sum(layer["n_features"] for layer in models.describe(model)["layers"])
@@ -181,6 +190,7 @@ def main():
     parser.add_argument("--measure", dest="model", help=argparse.SUPPRESS)
     parser.add_argument("--memory", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--pixels", help=argparse.SUPPRESS)
+    parser.add_argument("--every", type=int, default=1, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.model:
         print(json.dumps(measure(args)))

@@ -107,7 +107,7 @@ def ikpls(x, y, train, repeats):
         return (statistics.median(seconds), min(seconds), max(seconds)), np.load(predicted)
 
 
-def brain_rows(n, p, m, repeats):
+def brain_rows(n, p, m, repeats, peers):
     x, (y, kinds) = layer(n, p), recordings(n, m)
     ids = np.array([f"im{i:05d}" for i in range(n)])
     train = brain.cross_validation(n, kinds)
@@ -118,8 +118,11 @@ def brain_rows(n, p, m, repeats):
 
     seconds, r = timed(ours, repeats)
     score = brain.median_then_mean(np.stack(r))[0]
-    theirs, their_score = timed(lambda: brainscore_metric(x, y, ids, kinds), 1)
     size = f"{n} x {p} x {m} sites, {len(train)} splits"
+    if not peers:
+        yield row("brain", size, "", seconds, None, 0, repeats, None, "")
+        return
+    theirs, their_score = timed(lambda: brainscore_metric(x, y, ids, kinds), 1)
     yield row("brain", size, "brainscore-vision", seconds, theirs, 1, repeats, abs(score - their_score), "score")
     theirs, predicted = ikpls(x, y, train, 2)
     r = [brain.pearson(predicted[k][~rows], y[~rows]) for k, rows in enumerate(train)]
@@ -164,7 +167,11 @@ def main():
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
     n_brain, n_memory, p, m = (320, 2000, 60, 30) if args.quick else (3200, 58_741, 1000, 168)
-    rows = [*brain_rows(n_brain, p, m, args.repeats), *memorability_rows(n_memory, p, args.repeats, peers=True)]
+    rows = [*brain_rows(n_brain, p, m, args.repeats, peers=True)]
+    rows += memorability_rows(n_memory, p, args.repeats, peers=True)
+    # How cost grows with stimuli and features.
+    for n, features in [(n_brain // 4, p), (n_brain // 2, p), (n_brain, 2 * p), (n_brain, round(4.096 * p))]:
+        rows += brain_rows(n, features, m, max(args.repeats // 2, 1), peers=False)
     for n, features in [(n_memory // 4, p), (n_memory // 2, p), (n_memory, 2 * p), (n_memory, round(4.096 * p))]:
         rows += memorability_rows(n, features, max(args.repeats // 2, 1), peers=False)
     write_rows("results/bench/scoring.csv", rows)

@@ -16,6 +16,8 @@ from memscore.errors import InputError
 
 # Numbers of a stored chunk: 16 MB in float32, so that a few in float64 fit beside each other anywhere.
 CHUNK = 2**22
+# Up to so many numbers torch works on in one thread (its GRAIN_SIZE, less one).
+PARALLEL = 2**15 - 1
 # Of the first component's singular value: what float32 activations, and Brain-Score's SVD of them, cannot tell from 0.
 NOISE = 1e-6
 
@@ -46,10 +48,13 @@ class Sketch:
             self._signs = torch.from_numpy(signs).to(activation.device, torch.float32)
         flat = (activation.permute(0, 2, 3, 1) if activation.ndim == 4 else activation).flatten(1)
         folded = torch.zeros(len(flat), self.d, device=flat.device)
-        # Each part is read once and added where it belongs: as fast as memory, with no copy of the layer.
-        for start in range(0, n_features, self.d):
-            part = flat[:, start : start + self.d]
-            folded[:, : part.shape[1]].addcmul_(part, self._signs[start : start + self.d])
+        # One thread is as fast as memory; several would wait for each other thousands of times a pass.
+        n_images = max(1, PARALLEL // self.d) if flat.device.type == "cpu" else len(flat)
+        for images, sums in zip(flat.split(n_images), folded.split(n_images), strict=True):
+            # Each part is read once and added where it belongs, with no copy of the layer.
+            for start in range(0, n_features, self.d):
+                part = images[:, start : start + self.d]
+                sums[:, : part.shape[1]].addcmul_(part, self._signs[start : start + self.d])
         return folded
 
 
