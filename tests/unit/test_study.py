@@ -350,11 +350,23 @@ def test_parse_of_known_models_imports_no_torch(config, catalogue, repository):
     code = (
         "import json, sys; from pathlib import Path; from memscore import study;"
         "loaded = study.load(json.loads(sys.argv[1]), Path(sys.argv[2]));"
-        "print(len(loaded.jobs()), [name for name in ('torch', 'timm', 'pandas', 'sklearn') if name in sys.modules])"
+        "heavy = ('torch', 'timm', 'torchvision', 'pandas', 'sklearn', 'rfc3987_syntax');"
+        "print(len(loaded.jobs()), [name for name in heavy if name in sys.modules])"
     )
     arguments = [sys.executable, "-c", code, json.dumps(config), str(catalogue)]
     ran = subprocess.run(arguments, cwd=repository / "workflow", capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == f"{config['layers']['count']} []"
+
+
+@pytest.mark.parametrize("script", ["memorability", "brain", "generalise", "collect"])
+def test_scoring_jobs_import_no_networks(repository, script):
+    """There are thousands of them, and each works for seconds."""
+    imports = (repository / f"workflow/scripts/{script}.py").read_text().partition("\nwith job(")[0]
+    heavy = "('torch', 'timm', 'torchvision', 'sklearn', 'scipy.stats', 'matplotlib')"
+    code = f"{imports}\nimport sys; print([name for name in {heavy} if name in sys.modules])"
+    arguments = [sys.executable, "-c", code]
+    ran = subprocess.run(arguments, cwd=repository / "workflow", capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,15 @@ def test_job_counts_of_a_clean_folder(tiny_study, job_counts):
     }
 
 
+def test_every_wildcard_is_one_name(repository):
+    """`results/generalisation/{fitted}/{tested}.csv` would match every layer's file below, and ask for all of them."""
+    rules = "\n".join(path.read_text() for path in (repository / "workflow/rules").glob("*.smk"))
+    outputs = re.findall(r"^    output:\n((?: {8}.*\n|\n)+)", rules, re.MULTILINE)
+    wildcards = set(re.findall(r"{(\w+)}", "".join(outputs)))
+    constraints = rules.partition("wildcard_constraints:\n")[2]
+    assert {"set", "fitted"} < wildcards <= set(re.findall(r'^    (\w+)="\[\^/\]\+",$', constraints, re.MULTILINE))
+
+
 def test_nothing_is_planned_for_a_finished_study(finished_study, job_counts, planned):
     assert job_counts(finished_study) == {}
     assert planned(finished_study) == set()

@@ -1,7 +1,7 @@
 """Memorability of a layer: how well a linear read-out of it ranks images by what people remember."""
 
 import numpy as np
-from scipy.stats import spearmanr
+import pandas as pd
 
 from memscore.pls import fit_splits
 from memscore.store import flaw
@@ -79,4 +79,6 @@ def rank_correlation(predicted: np.ndarray, observed: np.ndarray) -> float:
     """Spearman's ρ, NaN (without a warning) where one side does not vary."""
     if np.ptp(predicted) == 0 or np.ptp(observed) == 0:
         return np.nan
-    return float(spearmanr(predicted, observed).statistic)
+    # What scipy.stats.spearmanr computes, to the bit, without the second that a job takes to import it.
+    ranks = np.column_stack([pd.Series(values).rank() for values in (predicted, observed)])
+    return float(np.corrcoef(ranks, rowvar=False)[1, 0])

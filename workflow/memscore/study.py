@@ -7,14 +7,14 @@ a known model come from the catalogue that `models.describe` keeps.
 import csv
 import fnmatch
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from itertools import permutations
 from pathlib import Path
 
 import yaml
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
 
 from memscore import models
 from memscore.errors import InputError
@@ -69,9 +69,13 @@ class Study:
 
     def batches(self, model: str) -> dict[str, list[dict]]:
         """The layers of each job of a model, by the job's label: `first..last`, or the layer if it is one."""
-        layers, n = self.models[model].layers, self.config["layers_per_job"]
-        chunks = [layers[start : start + n] for start in range(0, len(layers), n)]
-        return {"..".join(dict.fromkeys([chunk[0]["name"], chunk[-1]["name"]])): chunk for chunk in chunks}
+        return self._batches[model]
+
+    @cached_property
+    def _batches(self) -> dict[str, dict[str, list[dict]]]:
+        """By model. Cut once, since every job asks for its own."""
+        n = self.config["layers_per_job"]
+        return {name: cut(model.layers, n) for name, model in self.models.items()}
 
     def jobs(self) -> list[tuple[str, str]]:
         """(model, label) of every job."""
@@ -180,6 +184,12 @@ class Study:
         return {"brain": "simulated" in self.brain_sets(), "viewers": "simulated" in sources}
 
 
+def cut(layers: list[dict], n: int) -> dict[str, list[dict]]:
+    """Runs of `n` layers by their label: `first..last`, or the layer if it is one."""
+    chunks = [layers[start : start + n] for start in range(0, len(layers), n)]
+    return {"..".join(dict.fromkeys([chunk[0]["name"], chunk[-1]["name"]])): chunk for chunk in chunks}
+
+
 def load(config: Mapping, catalogue: Path = CATALOGUE) -> Study:
     """Check a config and look up its models' layers.
 
@@ -209,7 +219,7 @@ def check_audits(study: Study) -> None:
 
 def check_config(config: Mapping) -> None:
     """Raise InputError for the first key that is unknown, missing or of the wrong type."""
-    error = best_match(_schema("config").iter_errors(config))
+    error = _error("config", config)
     if error:
         where = _where(error.absolute_path)
         raise InputError(f"config: {where}{_reason(error)}; config/config.yaml explains every key")
@@ -287,7 +297,7 @@ def read_models(path: Path) -> list[dict]:
         if None in row:
             raise InputError(f"{path}: model {number}: more cells than the header has columns; separate by one tab")
         row = {key: value.strip() if isinstance(value, str) else value for key, value in row.items() if value}
-        error = best_match(_schema("models").iter_errors(row))
+        error = _error("models", row)
         if error:
             raise InputError(f"{path}: model {number}: {_where(error.absolute_path)}{_reason(error)}")
         if not MODEL_ID.fullmatch(row["model"]):
@@ -345,8 +355,25 @@ def select_layers(layers: list[dict], choice: Mapping, pattern: str = "") -> lis
     return [layer for layer in layers if layer["index"] in chosen]
 
 
-def _schema(name: str) -> Draft202012Validator:
-    return Draft202012Validator(yaml.safe_load((SCHEMAS / f"{name}.schema.yaml").read_text()))
+def _error(schema: str, instance):
+    """What is most wrong with `instance`; None where nothing is."""
+    validator = _validator(schema)
+    from jsonschema.exceptions import best_match
+
+    return best_match(validator.iter_errors(instance))
+
+
+@cache
+def _validator(schema: str):
+    # jsonschema takes along what it finds to check formats with, and this one builds grammars for a second or two as
+    # it is imported, in every job on every node. No schema here has a format, so it counts as not installed.
+    grammars = "rfc3987_syntax"
+    sys.modules.setdefault(grammars, None)
+    from jsonschema import Draft202012Validator
+
+    if sys.modules[grammars] is None:
+        del sys.modules[grammars]
+    return Draft202012Validator(yaml.safe_load((SCHEMAS / f"{schema}.schema.yaml").read_text()))
 
 
 def _where(path) -> str:

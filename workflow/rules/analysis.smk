@@ -1,4 +1,5 @@
-# From scores to the answer.
+# From scores to the answer. What lists every job of the study is a function: it is listed where it is asked for, and not
+# by each of those jobs as it parses this file on its node.
 
 
 localrules:
@@ -14,7 +15,9 @@ localrules:
 
 rule collect_memorability:
     input:
-        [f"results/memorability/{STUDY.dataset}/{model}/{layers}.csv" for model, layers in STUDY.jobs()],
+        lambda wildcards: [
+            f"results/memorability/{STUDY.dataset}/{model}/{layers}.csv" for model, layers in STUDY.jobs()
+        ],
     output:
         "results/memorability.csv",
     log:
@@ -29,7 +32,9 @@ rule collect_memorability:
 
 rule collect_brain:
     input:
-        [f"results/brain/{set}/{model}/{layers}.csv" for model, layers in STUDY.jobs() for set in STUDY.brain_sets()],
+        lambda wildcards: [
+            f"results/brain/{set}/{model}/{layers}.csv" for model, layers in STUDY.jobs() for set in STUDY.brain_sets()
+        ],
     output:
         "results/brain.csv",
     log:
@@ -53,7 +58,7 @@ rule layers:
     conda:
         "../../envs/memscore.yaml"
     params:
-        models=STUDY.table(),
+        models=lambda wildcards: STUDY.table(),
     message:
         "The study's table: one row per model and layer"
     script:

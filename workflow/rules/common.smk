@@ -22,6 +22,8 @@ def staged_table(wildcards):
     return f"resources/stimuli/{wildcards.kind}/{wildcards.set}/{name}.csv"
 
 
+# Every wildcard is one folder or file name: where one could span several, a job's file would match the rules that collect
+# files of a folder above, and each of those would ask for every job again.
 wildcard_constraints:
     kind="[^/]+",
     set="[^/]+",
@@ -29,3 +31,6 @@ wildcard_constraints:
     layers="[^/]+",
     layer="[^/]+",
     benchmark="[^/]+",
+    transform="[^/]+",
+    fitted="[^/]+",
+    tested="[^/]+",

@@ -39,7 +39,9 @@ rule generalise:
 
 rule collect_within:
     input:
-        [f"results/memorability/{{set}}/{model}/{layers}.csv" for model, layers in STUDY.jobs()],
+        lambda wildcards: [
+            f"results/memorability/{wildcards.set}/{model}/{layers}.csv" for model, layers in STUDY.jobs()
+        ],
     output:
         "results/memorability/{set}.csv",
     log:
@@ -54,7 +56,10 @@ rule collect_within:
 
 rule collect_across:
     input:
-        [f"results/generalisation/{{fitted}}/{{tested}}/{model}/{layers}.csv" for model, layers in STUDY.jobs()],
+        lambda wildcards: [
+            f"results/generalisation/{wildcards.fitted}/{wildcards.tested}/{model}/{layers}.csv"
+            for model, layers in STUDY.jobs()
+        ],
     output:
         "results/generalisation/{fitted}/{tested}.csv",
     log:
@@ -79,7 +84,7 @@ rule generalisation_table:
     conda:
         "../../envs/memscore.yaml"
     params:
-        models=STUDY.table(),
+        models=lambda wildcards: STUDY.table(),
         datasets=STUDY.generalisation,
         pairs=STUDY.across(),
     message:

@@ -1,16 +1,17 @@
 # From pixels to scores: one job per (model, layers), where `layers` is one layer or a run of layers_per_job.
+# Input functions here run once a job, a hundred thousand times in a large study: they format strings, not expand them.
+
+
+def pixels_for(kind, set, model):
+    """The file of a stimulus set's pixels as a model wants them."""
+    return [f"resources/pixels/{kind}/{set}/{STUDY.transform(model)}.npy"]
 
 
 rule activations:
     input:
-        pixels=lambda wildcards: expand(
-            rules.pixels.output, transform=STUDY.transform(wildcards.model), allow_missing=True
-        ),
-        references=lambda wildcards: expand(
-            rules.pixels.output,
-            kind="references",
-            set="pca",
-            transform=STUDY.transform(wildcards.model) if config["reduction"]["pca"] else [],
+        pixels=lambda wildcards: pixels_for(wildcards.kind, wildcards.set, wildcards.model),
+        references=lambda wildcards: (
+            pixels_for("references", "pca", wildcards.model) if config["reduction"]["pca"] else []
         ),
         weights=rules.stage_weights.output[0],
         plugins=lambda wildcards: STUDY.models[wildcards.model].plugins,
@@ -62,9 +63,7 @@ rule memorability:
 rule brain:
     input:
         activations="results/activations/benchmarks/{set}/{model}/{layers}.nc",
-        benchmarks=lambda wildcards: expand(
-            "resources/benchmarks/{benchmark}.nc", benchmark=STUDY.benchmarks(wildcards.set)
-        ),
+        benchmarks=lambda wildcards: [f"resources/benchmarks/{name}.nc" for name in STUDY.benchmarks(wildcards.set)],
     output:
         "results/brain/{set}/{model}/{layers}.csv",
     log:
