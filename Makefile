@@ -8,10 +8,10 @@ CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint lock clean
+.PHONY: help setup demo test lint bench bench-gpu lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  CORES=$(CORES)  cores for demo and test;  PYTHON=...  the Python 3.11 to install with;"
 	@echo "  ARGS=...  more arguments for pytest"
@@ -43,6 +43,25 @@ lint: setup ## check style and the workflow
 	@$(BIN)/ruff format --check
 	@$(BIN)/snakefmt --check Snakefile workflow/rules
 	@$(BIN)/snakemake --lint
+
+# Peers (scikit-learn, brainscore-vision, ikpls, thingsvision) run beside memscore, those whose pins clash with ours in
+# environments of their own. Nothing else should be running: an hour or more on two cores.
+bench: setup ## measure speed and memory beside other packages: results/bench/, docs/performance.md
+	@bench/install_peers.sh
+	@$(BIN)/python bench/workflow.py
+	@PYTHONPATH=workflow $(BIN)/python bench/scoring.py
+	@PYTHONPATH=workflow $(BIN)/python bench/extraction.py
+	@PYTHONPATH=workflow $(BIN)/python bench/report.py
+
+bench-gpu: setup ## the part of it that wants a GPU: results/bench/extraction-gpu-*.csv
+	@if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \
+	    for precision in float32 bfloat16; do \
+	        PYTHONPATH=workflow $(BIN)/python bench/extraction.py --device cuda --precision $$precision \
+	            --batch-size 64 --images 1024 --no-peer --output results/bench/extraction-gpu-$$precision.csv; \
+	    done; \
+	else \
+	    echo "bench-gpu: torch sees no GPU here: skipped"; \
+	fi
 
 lock: setup ## rewrite envs/memscore.yaml from envs/lock.txt; UPGRADE=1 first resolves pyproject.toml anew
 	@$(BIN)/python envs/make_lock.py $(if $(UPGRADE),--upgrade)

@@ -22,6 +22,12 @@ def staged_table(wildcards):
     return f"resources/stimuli/{wildcards.kind}/{wildcards.set}/{name}.csv"
 
 
+# Input functions of layers run once a job, a hundred thousand times in a large study: they format strings, not expand them.
+def pixels_for(kind, set, model):
+    """The file of a stimulus set's pixels as a model wants them."""
+    return [f"resources/pixels/{kind}/{set}/{STUDY.transform(model)}.npy"]
+
+
 # Every wildcard is one folder or file name: where one could span several, a job's file would match the rules that collect
 # files of a folder above, and each of those would ask for every job again.
 wildcard_constraints:

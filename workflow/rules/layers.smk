@@ -1,10 +1,4 @@
 # From pixels to scores: one job per (model, layers), where `layers` is one layer or a run of layers_per_job.
-# Input functions here run once a job, a hundred thousand times in a large study: they format strings, not expand them.
-
-
-def pixels_for(kind, set, model):
-    """The file of a stimulus set's pixels as a model wants them."""
-    return [f"resources/pixels/{kind}/{set}/{STUDY.transform(model)}.npy"]
 
 
 rule activations:
