@@ -1,0 +1,115 @@
+"""Put what `make bench` measured into docs/performance.md: tables, the machine, and a cost model of the 2023 study.
+
+    .venv/bin/python bench/report.py
+
+Each part stands between two comments, `begin <part>` and `end <part>`; the words around them are left as they are.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from machine import description
+
+from memscore import study
+from memscore.files import replacing
+
+BENCH, PAGE = Path("results/bench"), Path("docs/performance.md")
+# Stimuli of the 2023 study: LaMem, the HvM images of MajajHong2015public, the textures of FreemanZiemba2013public.
+STIMULI = 58_741 + 3_200 + 315
+SKETCH = 4096
+# Per run of layers: three stimulus sets are extracted, one is scored for memorability, two for brain similarity.
+JOBS = 6
+
+
+def table(frame: pd.DataFrame) -> str:
+    """A Markdown table; empty cells for what is not known."""
+    rows = [frame.columns, ["---"] * len(frame.columns), *frame.astype(object).where(frame.notna(), "").values]
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
+
+
+def scores() -> str:
+    """One layer's scores beside the peers."""
+    rows = pd.read_csv(BENCH / "scoring.csv")
+    rows["difference"] = [
+        f"{d:.0e} of {of}" if pd.notna(d) else "" for d, of in rows[["difference", "difference_of"]].values
+    ]
+    columns = ["measurement", "size", "memscore_seconds", "peer", "peer_seconds", "ratio", "difference"]
+    return table(rows[columns].rename(columns=lambda name: name.replace("_seconds", ", s").replace("_", " ")))
+
+
+def extraction() -> str:
+    """All layers of a network beside its forward pass and thingsvision."""
+    rows = pd.read_csv(BENCH / "extraction.csv")
+    rows["value"] = rows["value"].astype(str) + " " + rows["unit"]
+    return table(rows[["model", "layers", "images", "measurement", "value", "ratio", "note"]])
+
+
+def workflow() -> str:
+    """Planning and starting."""
+    rows = pd.read_csv(BENCH / "workflow.csv")
+    return table(rows[["measurement", "size", "jobs", "seconds_median", "seconds_min", "seconds_max"]])
+
+
+def seconds_of(measurement: str, n_stimuli: int, n_features: np.ndarray) -> np.ndarray:
+    """A layer's score by its number of features, between the sizes that were measured."""
+    rows = pd.read_csv(BENCH / "scoring.csv").query("measurement == @measurement").drop_duplicates("size")
+    rows[["stimuli", "features"]] = rows["size"].str.extract(r"(\d+) x (\d+)").astype(int)
+    rows = rows[rows["stimuli"] == n_stimuli].sort_values("features")
+    return np.interp(n_features, rows["features"], rows["memscore_seconds"])
+
+
+def cost() -> str:
+    """Hours and scratch space of the 2023 study on this machine, by layers per job."""
+    extracted = pd.read_csv(BENCH / "extraction.csv").query("measurement == 'memscore, all leaf layers'")
+    an_image = (extracted["value"] / extracted["images"]).mean()
+    planned = pd.read_csv(BENCH / "workflow.csv").groupby("measurement")["seconds_median"].mean()
+    start = planned["start-up of a job"] + planned["parse for one job at one layer a job"]
+    networks = study.load(default_config() | yaml.safe_load(Path("config/paper.yaml").read_text())).models.values()
+    features = [np.minimum([layer["n_features"] for layer in model.layers], SKETCH) for model in networks]
+    sizes = np.concatenate(features)
+    memorability = seconds_of("memorability", 58_741, sizes).sum() / 3600
+    # V4 and IT have 3,200 stimuli; V1 and V2 a tenth of them, and cost a tenth.
+    brain = 2.2 * seconds_of("brain", 3_200, sizes).sum() / 3600
+    rows = []
+    for label, n in (("1", 1), ("32", 32), ("all", max(map(len, features)))):
+        # A pass ends at the last layer of its job.
+        ends = [min(first + n, len(of)) / len(of) for of in features for first in range(0, len(of), n)]
+        largest = max(of[first : first + n].sum() for of in features for first in range(0, len(of), n))
+        rows.append(
+            {
+                "layers per job": label,
+                "jobs": f"{JOBS * len(ends):,}",
+                "extraction, hours": round(sum(ends) * STIMULI * an_image / 3600),
+                "memorability, hours": round(memorability),
+                "brain, hours": round(brain),
+                "start-up, hours of a core": round(JOBS * len(ends) * start / 3600, 1),
+                "largest activation file, GB": round(float(largest) * 58_741 * 4 / 1e9, 1),
+            }
+        )
+    return table(pd.DataFrame(rows)) + (
+        f"\n\n{len(sizes):,} layers of {len(features)} networks, {STIMULI:,} stimuli; {an_image:.3f} s an image, which is"
+        " the mean of the networks above."
+    )
+
+
+def default_config() -> dict:
+    return yaml.safe_load(Path("config/config.yaml").read_text())
+
+
+def main() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    for part in (description, scores, extraction, workflow, cost):
+        begin, end = f"<!-- begin {part.__name__} -->", f"<!-- end {part.__name__} -->"
+        if begin not in page:
+            raise SystemExit(f"{PAGE}: no comment {begin!r}")
+        page = re.sub(f"{begin}.*?{end}", lambda _, part=part: f"{begin}\n\n{part()}\n\n{end}", page, flags=re.DOTALL)  # noqa: B023
+    with replacing(PAGE) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    print(f"{PAGE}: written")
+
+
+if __name__ == "__main__":
+    main()
