@@ -90,8 +90,8 @@ def cost() -> str:
             }
         )
     return table(pd.DataFrame(rows)) + (
-        f"\n\n{len(sizes):,} layers of {len(features)} networks, {STIMULI:,} stimuli; {an_image:.3f} s an image, which is"
-        " the mean of the networks above."
+        f"\n\n{len(sizes):,} layers of {len(features)} networks, {STIMULI:,} stimuli; {an_image:.3f} s an image is the"
+        " mean of the networks above."
     )
 
 
