@@ -2,7 +2,8 @@
 
     .venv/bin/python bench/report.py
 
-Each part stands between two comments, `begin <part>` and `end <part>`; the words around them are left as they are.
+Each part that the page has stands between two comments, `begin <part>` and `end <part>`; the words around them are left
+as they are.
 """
 
 import re
@@ -104,7 +105,8 @@ def main() -> None:
     for part in (description, scores, extraction, workflow, cost):
         begin, end = f"<!-- begin {part.__name__} -->", f"<!-- end {part.__name__} -->"
         if begin not in page:
-            raise SystemExit(f"{PAGE}: no comment {begin!r}")
+            print(f"{PAGE}: has no part {part.__name__}")
+            continue
         page = re.sub(f"{begin}.*?{end}", lambda _, part=part: f"{begin}\n\n{part()}\n\n{end}", page, flags=re.DOTALL)  # noqa: B023
     with replacing(PAGE) as temporary:
         temporary.write_text(page, encoding="utf-8")
