@@ -65,9 +65,8 @@ class Recorder:
             tensors = self._entering
         if self._calls_left[layer] == 0:
             whole = tensors[0] if len(tensors) == 1 else torch.cat([tensor.flatten(1) for tensor in tensors], 1)
-            with torch.autocast(
-                whole.device.type, enabled=False
-            ):  # what the network may compute roughly, we sum exactly
+            # What the network may compute roughly is summed exactly.
+            with torch.autocast(whole.device.type, enabled=False):
                 self._recorded[layer] = self._reduce[layer](whole)
             if len(self._recorded) == len(self._calls):
                 raise _PassComplete

@@ -65,10 +65,11 @@ def fit_splits(
     y_centre = y.mean(-2, keepdims=True)
     y = y - y_centre
     n_components = min(n_components, features.x.shape[1])
-    if torch_device is None and not _gram_pays(features.x.shape, len(train), n_components):
-        parts = _each_thread_its_splits(features, y, train, n_components)
+    with_gram = _gram_pays(features.x.shape, len(train), n_components)
+    if with_gram or torch_device is not None:
+        parts = [_fit(features, y, train, n_components, with_gram)]
     else:
-        parts = [_fit(features, y, train, n_components)]
+        parts = _each_thread_its_splits(features, y, train, n_components)
     coefficients, x_mean, y_mean = map(features.xp.concat, zip(*parts, strict=True))
     return Fitted(features, coefficients, x_mean, y_mean + features.array(y_centre)[..., 0, :])
 
@@ -78,20 +79,20 @@ def _each_thread_its_splits(features: "_Features", y: np.ndarray, train: np.ndar
     threads = max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
     groups = np.array_split(np.arange(len(train)), min(threads, len(train)))
     if len(groups) == 1:
-        return [_fit(features, y, train, n_components)]
+        return [_fit(features, y, train, n_components, with_gram=False)]
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(len(groups)) as pool:
-        fits = [pool.submit(_fit, features, y if y.ndim == 2 else y[g], train[g], n_components) for g in groups]
+        fits = [pool.submit(_fit, features, y if y.ndim == 2 else y[g], train[g], n_components, False) for g in groups]
         return [fit.result() for fit in fits]
 
 
 def _fit(
-    features: "_Features", y: np.ndarray, train: np.ndarray, n_components: int
+    features: "_Features", y: np.ndarray, train: np.ndarray, n_components: int, with_gram: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(coefficients, x_mean, y_mean) of `Fitted`, from centred targets."""
     xp, y = features.xp, features.array(y)
     sums = _Sums(features, y, train)
     covariance = _Covariance(sums.products)
-    gram = _gram(features, train, sums.x_mean) if _gram_pays(features.x.shape, len(train), n_components) else None
+    gram = _gram(features, train, sums.x_mean) if with_gram else None
     mask = features.array(train.astype(np.float64))
     nothing = EXHAUSTED * float(sums.x_squared) ** 0.5 + features.rounding
     floor = nothing * float(xp.sum(y**2)) ** 0.5
@@ -107,7 +108,7 @@ def _fit(
             break
         w = xp.where(alive, direction / xp.where(alive, length, 1.0), 0.0)
         r = w - _weighted(rotations[:, :k], loadings[:, :k] @ w[..., None])
-        products, variance = _through_gram(gram, r) if gram is not None else _through(features, r, sums.x_mean, mask)
+        products, variance = _through_gram(gram, r) if with_gram else _through(features, r, sums.x_mean, mask)
         varies = variance > nothing**2
         inverse = xp.where(varies, 1 / xp.where(varies, variance, 1.0), 0.0)
         rotations[:, k], loadings[:, k] = r, products * inverse
