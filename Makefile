@@ -46,17 +46,18 @@ lint: setup ## check style and the workflow
 
 # Peers (scikit-learn, brainscore-vision, ikpls, thingsvision) run beside memscore, those whose pins clash with ours in
 # environments of their own. Nothing else should be running: an hour or more on two cores.
+bench bench-gpu: export PYTHONPATH := $(CURDIR)/workflow
 bench: setup ## measure speed and memory beside other packages: results/bench/, docs/performance.md
 	@bench/install_peers.sh
 	@$(BIN)/python bench/workflow.py
-	@PYTHONPATH=workflow $(BIN)/python bench/scoring.py
-	@PYTHONPATH=workflow $(BIN)/python bench/extraction.py
-	@PYTHONPATH=workflow $(BIN)/python bench/report.py
+	@$(BIN)/python bench/scoring.py
+	@$(BIN)/python bench/extraction.py
+	@$(BIN)/python bench/report.py
 
 bench-gpu: setup ## the part of it that wants a GPU: results/bench/extraction-gpu-*.csv
 	@if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \
 	    for precision in float32 bfloat16; do \
-	        PYTHONPATH=workflow $(BIN)/python bench/extraction.py --device cuda --precision $$precision \
+	        $(BIN)/python bench/extraction.py --device cuda --precision $$precision \
 	            --batch-size 64 --images 1024 --no-peer --output results/bench/extraction-gpu-$$precision.csv; \
 	    done; \
 	else \

@@ -1,6 +1,6 @@
 """Time every leaf layer of a network beside its bare forward pass and beside thingsvision.
 
-    .venv/bin/python bench/extraction.py [--images 256] [--repeats 3] [--device cpu] [--models resnet50 ...] [--no-peer]
+    PYTHONPATH=workflow .venv/bin/python bench/extraction.py [--images 256] [--models resnet50 ...] [--no-peer]
 
 `forward` is the network alone on images that are ready, channels last; `memscore` is the whole of an extraction job,
 from uint8 pixels in a memory-mapped file to the layers' sketches in a file. The two run in turn in one process, and the
@@ -35,9 +35,8 @@ PEER_MEMORY = 0.4  # share of the machine's memory that thingsvision's activatio
 
 def pixels(n, size, folder):
     """Memory-mapped noise: what is in an image does not matter for time."""
-    path = Path(folder, f"pixels-{n}.npy")
-    if not path.exists():
-        np.save(path, np.random.default_rng(0).integers(0, 256, (n, *size, 3), dtype=np.uint8))
+    path = Path(folder, "pixels.npy")
+    np.save(path, np.random.default_rng(0).integers(0, 256, (n, *size, 3), dtype=np.uint8))
     return np.load(path, mmap_mode="r")
 
 
@@ -85,7 +84,7 @@ def measure(args):
     torch.set_num_threads(THREADS)
     with tempfile.TemporaryDirectory() as folder:
         model, described = network(args.model)
-        raw = pixels(args.images, described["input_size"], args.pixels or folder)
+        raw = pixels(args.images, described["input_size"], folder)
         few = raw[: args.batch_size]
         seconds = {"forward": [], "memscore": []}
         kinds = ("memscore",) if args.memory else ("forward", "memscore")
@@ -109,9 +108,7 @@ def measured(model, args, **changes):
     """`measure` in a process of its own."""
     options = {"images": args.images, "repeats": args.repeats, "batch-size": args.batch_size} | changes
     options |= {"device": args.device, "precision": args.precision}
-    flags = [
-        part for key, value in options.items() for part in ([f"--{key}", str(value)] if value != "" else [f"--{key}"])
-    ]
+    flags = [part for key, value in options.items() for part in (f"--{key}", str(value))]
     done = subprocess.run(
         [sys.executable, __file__, "--measure", model, *flags], check=True, stdout=subprocess.PIPE, text=True
     )
@@ -150,7 +147,7 @@ def rows_of(model, args):
     spread = [a / b for a, b in zip(seconds["memscore"], seconds["forward"], strict=True)]
     note = f"times the forward pass; {min(spread):.2f} to {max(spread):.2f}"
     yield row("memscore, all leaf layers", ours, ours / bare, "s", note)
-    small, large = (measured(model, args, memory="", images=n)["peak_mb"] for n in (args.images, 4 * args.images))
+    small, large = (measured(model, args, memory=1, images=n)["peak_mb"] for n in (args.images, 4 * args.images))
     yield row("peak memory", small, None, "MB")
     note = f"times that at {args.images} images"
     yield row("peak memory", large, large / small, "MB", note, images=4 * args.images)
@@ -188,8 +185,7 @@ def main():
     parser.add_argument("--no-peer", dest="peer", action="store_false")
     parser.add_argument("--output", default="results/bench/extraction.csv")
     parser.add_argument("--measure", dest="model", help=argparse.SUPPRESS)
-    parser.add_argument("--memory", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--pixels", help=argparse.SUPPRESS)
+    parser.add_argument("--memory", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--every", type=int, default=1, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.model:

@@ -1,6 +1,6 @@
 """Put what `make bench` measured into docs/performance.md: tables, the machine, and a cost model of the 2023 study.
 
-    .venv/bin/python bench/report.py
+    PYTHONPATH=workflow .venv/bin/python bench/report.py
 
 Each part that the page has stands between two comments, `begin <part>` and `end <part>`; the words around them are left
 as they are.
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import yaml
 from machine import description
+from snakemake.utils import update_config
 
 from memscore import study
 from memscore.files import replacing
@@ -68,7 +69,9 @@ def cost() -> str:
     an_image = (extracted["value"] / extracted["images"]).mean()
     planned = pd.read_csv(BENCH / "workflow.csv").groupby("measurement")["seconds_median"].mean()
     start = planned["start-up of a job"] + planned["parse for one job at one layer a job"]
-    networks = study.load(default_config() | yaml.safe_load(Path("config/paper.yaml").read_text())).models.values()
+    config, paper = (yaml.safe_load(Path(f"config/{name}.yaml").read_text()) for name in ("config", "paper"))
+    update_config(config, paper)
+    networks = study.load(config).models.values()
     features = [np.minimum([layer["n_features"] for layer in model.layers], SKETCH) for model in networks]
     sizes = np.concatenate(features)
     memorability = seconds_of("memorability", 58_741, sizes).sum() / 3600
@@ -94,10 +97,6 @@ def cost() -> str:
         f"\n\n{len(sizes):,} layers of {len(features)} networks, {STIMULI:,} stimuli; {an_image:.3f} s an image is the"
         " mean of the networks above."
     )
-
-
-def default_config() -> dict:
-    return yaml.safe_load(Path("config/config.yaml").read_text())
 
 
 def main() -> None:

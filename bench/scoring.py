@@ -1,6 +1,6 @@
 """Time one layer's scores beside the packages that define them: writes results/bench/scoring.csv.
 
-    .venv/bin/python bench/scoring.py [--repeats 3] [--quick]
+    PYTHONPATH=workflow .venv/bin/python bench/scoring.py [--repeats 3] [--quick]
 
 Brain similarity is compared with brainscore-vision's own `pls` metric, memorability with scikit-learn's
 `PLSRegression` fitted on each split, both with ikpls (bench/peer_ikpls.py, in its own environment). All get the same

@@ -1,6 +1,6 @@
 """How long planning a study takes, and how long a job takes to start: results/bench/workflow.csv.
 
-    .venv/bin/python bench/workflow.py --repeats 5
+    PYTHONPATH=workflow .venv/bin/python bench/workflow.py --repeats 5
 
 Every measurement is a process of its own, and each is a dry-run or an import: no study is touched.
 """
@@ -18,10 +18,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "workflow"))
+from memscore.files import write_rows
 
-from memscore.files import write_rows  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 PAPER = ("--configfile", "config/paper.yaml")
 ONE_LAYER_A_JOB = "layers_per_job=1"
