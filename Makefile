@@ -47,6 +47,7 @@ lint: setup ## check style and the workflow
 # Peers (scikit-learn, brainscore-vision, ikpls, thingsvision) run beside memscore, those whose pins clash with ours in
 # environments of their own. Nothing else should be running: an hour or more on two cores.
 bench bench-gpu: export PYTHONPATH := $(CURDIR)/workflow
+bench bench-gpu: export OPENBLAS_CORETYPE = $(shell python3 workflow/memscore/openblas.py)
 bench: setup ## measure speed and memory beside other packages: results/bench/, docs/performance.md
 	@bench/install_peers.sh
 	@$(BIN)/python bench/workflow.py

@@ -10,6 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
+from memscore import openblas
+
+os.environ.update(openblas.environment())  # NumPy reads it when it is loaded
+
 import numpy as np
 import pandas as pd
 import pytest

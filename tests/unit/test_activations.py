@@ -644,3 +644,36 @@ def test_flaw(value, flaw):
     values[4, 2] = values[4, 2] if value is None else value
     assert store.flaw(values) == flaw
     assert store.flaw(np.tile(np.float32([0.1, 5, -3]), (9, 1))) == "constant"
+
+
+PEAK = """
+import resource
+import sys
+
+import numpy as np
+import torch
+
+from memscore import activations
+
+n_images = int(sys.argv[1])
+np.save("pixels.npy", np.zeros((n_images, 128, 128, 3), np.uint8))
+pixels = np.load("pixels.npy", mmap_mode="r")
+model = torch.nn.Sequential(*[torch.nn.Conv2d(3, 64, 3, padding=1), *[torch.nn.ReLU() for _ in range(7)]])
+layers = {str(k): 1 for k in range(8)}
+for _ in activations.extract(model, layers, pixels, [0.5] * 3, [0.25] * 3, batch_size=4, sketch=64):
+    pass
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_images(tmp_path):
+    """8 layers of a million features: 32 MB an image, were any of it kept."""
+    peaks = []
+    for n_images in (16, 64):
+        run = subprocess.run(
+            [sys.executable, "-c", PEAK, str(n_images)],
+            cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(PACKAGE)}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        peaks.append(int(run.stdout))
+    assert peaks[1] < 1.1 * peaks[0]

@@ -394,3 +394,17 @@ def test_held_out_features_do_not_matter_to_others(drawn):
     np.testing.assert_allclose(
         predict_splits(changed, y, train[:1], 10)[0, others], predict_splits(x, y, train[:1], 10)[0, others], atol=1e-8
     )
+
+
+@pytest.mark.parametrize("targets", ["shared", "each split's own"])
+@pytest.mark.parametrize(("n", "p", "m"), [(400, 60, 40), (60, 300, 2), (1500, 50, 1)])
+def test_in_several_threads(monkeypatch, n, p, m, targets):
+    """Chunks go to threads, and splits to one thread each; (1500, 50, 1) goes by X'X."""
+    x, y = latent(n, p, m)
+    if targets != "shared":
+        y = y + 0.1 * np.random.default_rng(2).standard_normal((5, n, m))
+    train = random_splits(n, k=5)
+    monkeypatch.setattr(pls, "CHUNK_BYTES", 8 * p * 37)
+    alone = predict_splits(x, y, train, 10)
+    monkeypatch.setattr(pls, "_blas_threads", lambda: 3)
+    np.testing.assert_allclose(predict_splits(x, y, train, 10), alone, rtol=0, atol=TOLERANCE * y.std())

@@ -11,8 +11,8 @@ tolerance.
 Arrays are NumPy's on a CPU and torch's on a GPU, through the array API standard; torch takes two seconds to import.
 """
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,18 +22,20 @@ from threadpoolctl import threadpool_info, threadpool_limits
 # A direction that holds less than this share of the features' and targets' spread is rounding noise: the split
 # is complete.
 EXHAUSTED = 1e-12
-# X is converted to float64 in chunks of this size, which stay in the processor's cache; a small X once and for all.
-CHUNK_BYTES, SMALL_BYTES = 4 << 20, 256 << 20
+# X is gone through in chunks of this size in float64, which stay in the processor's cache; a small X is converted once.
+CHUNK_BYTES, SMALL_BYTES = 4 << 20, 2 << 30
 # For X'X and X'Y in larger ones, since each writes the whole of them.
 SUM_CHUNK_BYTES = 24 << 20
 # X'X of up to 5 splits is summed group by group of stimuli with the same splits. It pays up to so many features per
 # split and component (measured), and is stable to where single-precision activations end where stimuli abound.
-GRAM_SPLITS, GRAM_FEATURES, GRAM_STIMULI = 5, 16, 20
+GRAM_SPLITS, GRAM_FEATURES, GRAM_STIMULI = 5, 12, 20
 # What a variance computed from X'X may be wrong by, as a share of the largest.
 GRAM_NOISE = 1e-14
 # Eigenvectors are found to a residual of this share of the eigenvalue, looked at after so many steps and then every so
 # many; of up to 32 targets a whole decomposition is as fast.
 RESIDUAL, FIRST_LOOK, NEXT_LOOK, FEW_TARGETS = 1e-12, 12, 4, 32
+# Training stimuli that are looked at first for a target that is constant.
+FIRST_ROWS = 32
 # Once this share is left of what the matrix of targets held when it was summed, it is summed anew: every deflation
 # leaves rounding errors of the size of what it was then.
 SUM_ANEW = 1e-3
@@ -66,23 +68,8 @@ def fit_splits(
     y = y - y_centre
     n_components = min(n_components, features.x.shape[1])
     with_gram = _gram_pays(features.x.shape, len(train), n_components)
-    if with_gram or torch_device is not None:
-        parts = [_fit(features, y, train, n_components, with_gram)]
-    else:
-        parts = _each_thread_its_splits(features, y, train, n_components)
-    coefficients, x_mean, y_mean = map(features.xp.concat, zip(*parts, strict=True))
+    coefficients, x_mean, y_mean = _fit(features, y, train, n_components, with_gram)
     return Fitted(features, coefficients, x_mean, y_mean + features.array(y_centre)[..., 0, :])
-
-
-def _each_thread_its_splits(features: "_Features", y: np.ndarray, train: np.ndarray, n_components: int) -> list[tuple]:
-    """`_fit` of some splits in each of the threads that BLAS may use: its own wait for each other at small products."""
-    threads = max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
-    groups = np.array_split(np.arange(len(train)), min(threads, len(train)))
-    if len(groups) == 1:
-        return [_fit(features, y, train, n_components, with_gram=False)]
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(len(groups)) as pool:
-        fits = [pool.submit(_fit, features, y if y.ndim == 2 else y[g], train[g], n_components, False) for g in groups]
-        return [fit.result() for fit in fits]
 
 
 def _fit(
@@ -91,7 +78,6 @@ def _fit(
     """(coefficients, x_mean, y_mean) of `Fitted`, from centred targets."""
     xp, y = features.xp, features.array(y)
     sums = _Sums(features, y, train)
-    covariance = _Covariance(sums.products)
     gram = _gram(features, train, sums.x_mean) if with_gram else None
     mask = features.array(train.astype(np.float64))
     nothing = EXHAUSTED * float(sums.x_squared) ** 0.5 + features.rounding
@@ -100,21 +86,25 @@ def _fit(
     # Of every component: what turns features into scores, and the loadings.
     rotations, loadings = (features.zeros(len(train), n_components, features.x.shape[1]) for _ in range(2))
     target_loadings = features.zeros(len(train), n_components, y.shape[-1])
-    for k in range(n_components):
-        direction = covariance.dominant_direction()
-        length = _length(direction)
-        alive = length > floor
-        if not bool(xp.any(alive)):
-            break
-        w = xp.where(alive, direction / xp.where(alive, length, 1.0), 0.0)
-        r = w - _weighted(rotations[:, :k], loadings[:, :k] @ w[..., None])
-        products, variance = _through_gram(gram, r) if with_gram else _through(features, r, sums.x_mean, mask)
-        varies = variance > nothing**2
-        inverse = xp.where(varies, 1 / xp.where(varies, variance, 1.0), 0.0)
-        rotations[:, k], loadings[:, k] = r, products * inverse
-        of_r, of_products = covariance.transposed_times(r, products)
-        target_loadings[:, k] = of_r * inverse
-        covariance.deflate(products, target_loadings[:, k], of_products)
+    each = features.each
+    with features.blas_in_one_thread():
+        groups = np.array_split(np.arange(len(train)), min(features.n_threads, len(train)))
+        groups = [slice(group[0], group[-1] + 1) for group in groups]
+        covariances = list(each(_Covariance, [sums.products[group] for group in groups]))
+        for k in range(n_components):
+            direction = xp.concat(list(each(_Covariance.dominant_direction, covariances)))
+            length = _length(direction)
+            alive = length > floor
+            if not bool(xp.any(alive)):
+                break
+            w = xp.where(alive, direction / xp.where(alive, length, 1.0), 0.0)
+            r = w - _weighted(rotations[:, :k], loadings[:, :k] @ w[..., None])
+            products, variance = _through_gram(gram, r) if with_gram else _through(features, r, sums.x_mean, mask)
+            varies = variance > nothing**2
+            inverse = xp.where(varies, 1 / xp.where(varies, variance, 1.0), 0.0)
+            rotations[:, k], loadings[:, k] = r, products * inverse
+            of_groups = ([of_all[group] for group in groups] for of_all in (r, products, inverse))
+            target_loadings[:, k] = xp.concat(list(each(_Covariance.deflate, covariances, *of_groups)))
     return xp.matrix_transpose(rotations) @ target_loadings, sums.x_mean, sums.y_mean
 
 
@@ -135,11 +125,13 @@ class Fitted:
 
         stimuli : which, a boolean or integer array; None for all
         """
-        rows = np.arange(len(self.features.x))
+        features = self.features
+        rows = np.arange(len(features.x))
         rows = rows if stimuli is None else rows[stimuli]
         coefficients = self.coefficients[split]
         intercept = self.y_mean[split] - self.x_mean[split] @ coefficients
-        predicted = self.features.xp.concat([x @ coefficients for _, x in self.features.chunks(rows)]) + intercept
+        parts = [features.centred(rows[p]) @ coefficients for p in features.chunks(SUM_CHUNK_BYTES, len(rows))]
+        predicted = features.xp.concat(parts) + intercept
         return predicted if isinstance(predicted, np.ndarray) else predicted.cpu().numpy()
 
 
@@ -148,19 +140,24 @@ class _Features:
 
     With more features than stimuli, in n_stimuli coordinates: PLS sees X only through inner products. What is small
     in double precision is kept so; anything else is centred chunk by chunk.
+
+    each : `map` over as many threads as BLAS may use (`n_threads`); on a GPU Python's own
     """
 
     def __init__(self, x: np.ndarray, torch_device: str | None):
-        x = np.asarray(x)
-        centre = x.mean(0, dtype=np.float64)
-        self.rounding = float(4 * np.finfo(np.float64).eps * np.sqrt(len(x)) * np.linalg.norm(centre))
+        self.n_threads = 1 if torch_device else _blas_threads()
+        self.each = ThreadPoolExecutor(self.n_threads).map if self.n_threads > 1 else map
+        self._torch_device = torch_device
+        self.x = x = np.asarray(x)
         n_stimuli, n_features = x.shape
+        centre = sum(self.each(lambda rows: x[rows].sum(0, dtype=np.float64), self.chunks())) / n_stimuli
+        self.rounding = float(4 * np.finfo(np.float64).eps * np.sqrt(n_stimuli) * np.linalg.norm(centre))
         self._centred = n_features > n_stimuli or 8 * x.size <= SMALL_BYTES
         if n_features > n_stimuli:
             x = np.linalg.qr((x - centre).T, mode="r").T
         elif self._centred:
-            x = x - centre
-        self._torch_device = torch_device
+            x = np.empty(x.shape)
+            list(self.each(lambda rows: np.subtract(self.x[rows], centre, out=x[rows]), self.chunks()))
         self.x, self._centre = self.array(x), self.array(centre)
         self.xp = array_namespace(self.x)
 
@@ -175,16 +172,27 @@ class _Features:
     def zeros(self, *shape: int) -> np.ndarray:
         return self.xp.zeros(shape, dtype=self.xp.float64, device=device(self.x))
 
-    def chunks(
-        self, rows: np.ndarray | None = None, n_bytes: int | None = None
-    ) -> Iterator[tuple[slice | np.ndarray, np.ndarray]]:
-        """(rows, their centred features in float64), of all stimuli or of some."""
-        n = len(self.x) if rows is None else len(rows)
-        step = max(1, (n_bytes or CHUNK_BYTES) // (8 * self.x.shape[1]))
-        for start in range(0, n, step):
-            part = slice(start, start + step)
-            some = part if rows is None else self.array(rows[part])
-            yield some, self.x[some] if self._centred else self.x[some] - self._centre
+    def chunks(self, n_bytes: int | None = None, n: int | None = None) -> list[slice]:
+        """Equal parts of all stimuli or of n, each of at most so many bytes in float64."""
+        n = len(self.x) if n is None else n
+        n_chunks = -(-8 * n * self.x.shape[1] // (n_bytes or CHUNK_BYTES))
+        if n_chunks > 1:  # As many for each of 2, 4 or 8 threads; their number must not decide how sums are rounded.
+            n_chunks = -(-n_chunks // 8) * 8
+        step = max(1, -(-n // max(n_chunks, 1)))
+        return [slice(start, start + step) for start in range(0, n, step)]
+
+    def centred(self, rows: slice | np.ndarray) -> np.ndarray:
+        """Their centred features in float64."""
+        x = self.x[rows if isinstance(rows, slice) else self.array(rows)]
+        return x if self._centred else x - self._centre
+
+    def blas_in_one_thread(self) -> AbstractContextManager:
+        """BLAS's own threads wait for each other at small products."""
+        return threadpool_limits(1, "blas") if self.n_threads > 1 else nullcontext()
+
+
+def _blas_threads() -> int:
+    return max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
 
 
 class _Sums:
@@ -198,14 +206,16 @@ class _Sums:
         xp = features.xp
         mask = features.array(train.astype(np.float64))
         n_train = xp.sum(mask, axis=1)[:, None]
-        trained_y = mask[..., None] * y
-        self.y_mean = xp.sum(trained_y, axis=1) / n_train
+        trained_y = mask[..., None] * y if y.ndim == 3 else None
+        self.y_mean = (mask @ y if y.ndim == 2 else xp.sum(trained_y, axis=1)) / n_train
         x_sum = features.zeros(len(train), features.x.shape[1])
         products = features.zeros(len(train), features.x.shape[1], y.shape[-1])
         everything = features.zeros(features.x.shape[1], y.shape[-1])
         self.x_squared = features.zeros()
-        for rows, block in features.chunks(n_bytes=SUM_CHUNK_BYTES):
-            self.x_squared += xp.sum(block**2)
+        for rows in features.chunks(SUM_CHUNK_BYTES):
+            block = features.centred(rows)
+            flat = xp.reshape(block, (-1,))
+            self.x_squared += flat @ flat
             x_sum += mask[:, rows] @ block
             if y.ndim == 3:
                 products += (xp.matrix_transpose(trained_y[:, rows]) @ block).swapaxes(1, 2)
@@ -220,9 +230,12 @@ class _Sums:
         self.products = products
         # A target that is constant in training has no covariance, and its rounding noise must not be ranked.
         for k, trained in enumerate(train):
-            known = y if y.ndim == 2 else y[k]
-            differs = (known != known[int(np.argmax(trained))]) & features.array(trained)[:, None]
-            self.products[k][:, ~xp.any(differs, axis=0)] = 0.0
+            known, rows = y if y.ndim == 2 else y[k], np.flatnonzero(trained)
+            for some in (rows[:FIRST_ROWS], rows):  # most differ at once
+                differs = xp.any(known[features.array(some)] != known[int(rows[0])], axis=0)
+                if bool(xp.all(differs)):
+                    break
+            self.products[k][:, ~differs] = 0.0
 
 
 class _Covariance:
@@ -244,7 +257,7 @@ class _Covariance:
         taken = _weighted(self._feature_sides, self._target_sides @ v[..., None])
         return (self._products @ v[..., None])[..., 0] - taken
 
-    def transposed_times(self, *us: np.ndarray) -> np.ndarray:
+    def _transposed_times(self, *us: np.ndarray) -> np.ndarray:
         """Of what is left, transposed, times each vector of features (n_splits, n_features): (n_splits, n_targets)."""
         u = self._xp.stack(us, axis=1)
         left = u @ self._products - (u @ self._xp.matrix_transpose(self._feature_sides)) @ self._target_sides
@@ -257,16 +270,22 @@ class _Covariance:
         direction, self._next = largest_eigenvectors(self._targets, self._next)
         return self.times(direction)
 
-    def deflate(self, u: np.ndarray, v: np.ndarray, transposed_times_u: np.ndarray) -> None:
-        """Take the outer product of u (n_splits, n_features) and v (n_splits, n_targets) away."""
+    def deflate(self, r: np.ndarray, products: np.ndarray, inverse: np.ndarray) -> np.ndarray:
+        """Take a component away: what turns features into its scores, X'X times that, and one over its variance.
+
+        Returns the targets' loadings (n_splits, n_targets).
+        """
         xp = self._xp
-        self._feature_sides = xp.concat([self._feature_sides, u[:, None]], axis=1)
-        self._target_sides = xp.concat([self._target_sides, v[:, None]], axis=1)
-        half = (xp.sum(u**2, axis=1)[:, None] / 2 * v - transposed_times_u)[..., None] * v[:, None]
+        of_r, of_products = self._transposed_times(r, products)
+        loadings = of_r * inverse
+        self._feature_sides = xp.concat([self._feature_sides, products[:, None]], axis=1)
+        self._target_sides = xp.concat([self._target_sides, loadings[:, None]], axis=1)
+        half = (xp.sum(products**2, axis=1)[:, None] / 2 * loadings - of_products)[..., None] * loadings[:, None]
         self._targets += half
         self._targets += xp.matrix_transpose(half)
         if bool(xp.any(xp.linalg.trace(self._targets) < SUM_ANEW * self._summed)):
             self._sum_targets()
+        return loadings
 
     def _sum_targets(self) -> None:
         left = self._products - self._xp.matrix_transpose(self._feature_sides) @ self._target_sides
@@ -280,12 +299,17 @@ def _through(features: _Features, r: np.ndarray, x_mean: np.ndarray, mask: np.nd
     One pass over X, in which each chunk's scores are computed and used.
     """
     xp = features.xp
-    products, variance = xp.zeros_like(r), xp.zeros_like(r[:, :1])
     shift = xp.sum(r * x_mean, axis=1)[:, None]
-    for rows, block in features.chunks():
+
+    def of(rows: slice) -> tuple[np.ndarray, np.ndarray]:
+        block = features.centred(rows)
         scores = (r @ block.T - shift) * mask[:, rows]
-        products += scores @ block
-        variance += xp.sum(scores**2, axis=1)[:, None]
+        return scores @ block, xp.sum(scores**2, axis=1)[:, None]
+
+    products, variance = xp.zeros_like(r), xp.zeros_like(r[:, :1])
+    for some_products, some_variance in features.each(of, features.chunks()):
+        products += some_products
+        variance += some_variance
     return products, variance
 
 
@@ -315,7 +339,10 @@ def _gram(features: _Features, train: np.ndarray, x_mean: np.ndarray) -> np.ndar
     groups = 2 ** np.arange(len(train)) @ train
     for group in np.unique(groups[groups > 0]):
         rows = np.flatnonzero(groups == group)
-        summed = sum(block.T @ block for _, block in features.chunks(rows, SUM_CHUNK_BYTES))
+        summed = 0.0
+        for part in features.chunks(SUM_CHUNK_BYTES, len(rows)):
+            block = features.centred(rows[part])
+            summed = summed + block.T @ block
         for k in np.flatnonzero(train[:, rows[0]]):
             grams[k] += summed
     for k, n_train in enumerate(train.sum(1)):

@@ -16,8 +16,6 @@ from memscore.errors import InputError
 
 # Numbers of a stored chunk: 16 MB in float32, so that a few in float64 fit beside each other anywhere.
 CHUNK = 2**22
-# Up to so many numbers torch works on in one thread (its GRAIN_SIZE, less one).
-PARALLEL = 2**15 - 1
 # Of the first component's singular value: what float32 activations, and Brain-Score's SVD of them, cannot tell from 0.
 NOISE = 1e-6
 
@@ -48,13 +46,14 @@ class Sketch:
             self._signs = torch.from_numpy(signs).to(activation.device, torch.float32)
         flat = (activation.permute(0, 2, 3, 1) if activation.ndim == 4 else activation).flatten(1)
         folded = torch.zeros(len(flat), self.d, device=flat.device)
-        # One thread is as fast as memory; several would wait for each other thousands of times a pass.
-        n_images = max(1, PARALLEL // self.d) if flat.device.type == "cpu" else len(flat)
-        for images, sums in zip(flat.split(n_images), folded.split(n_images), strict=True):
-            # Each part is read once and added where it belongs, with no copy of the layer.
-            for start in range(0, n_features, self.d):
-                part = images[:, start : start + self.d]
-                sums[:, : part.shape[1]].addcmul_(part, self._signs[start : start + self.d])
+        # Each part is read once and added where it belongs, with no copy of the layer; all images of a part at once,
+        # since what a call costs is much of the time.
+        whole = n_features // self.d * self.d
+        parts = zip(flat[:, :whole].split(self.d, 1), self._signs[:whole].split(self.d), strict=True)
+        for part, signs in parts:
+            folded.addcmul_(part, signs)
+        if whole < n_features:
+            folded[:, : n_features - whole].addcmul_(flat[:, whole:], self._signs[whole:])
         return folded
 
 

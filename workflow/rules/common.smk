@@ -5,10 +5,11 @@ from pathlib import Path
 
 PACKAGE = str(Path(workflow.basedir, "workflow"))
 sys.path.insert(0, PACKAGE)
-os.environ.update(PYTHONPATH=PACKAGE)
 
-from memscore import study
+from memscore import openblas, study
 from memscore.errors import InputError
+
+os.environ.update(openblas.environment(), PYTHONPATH=PACKAGE)
 
 try:
     STUDY = study.load(config)

@@ -1,0 +1,51 @@
+"""Kernels are chosen by what a processor can do."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from memscore import openblas
+
+AVX2 = "fpu sse2 fma avx avx2"
+AVX512 = f"{AVX2} avx512f avx512dq avx512cd avx512bw avx512vl"
+
+
+@pytest.mark.parametrize(
+    ("flags", "kernels"),
+    [
+        (AVX512, {"OPENBLAS_CORETYPE": "SkylakeX"}),
+        (AVX512.removesuffix(" avx512vl"), {"OPENBLAS_CORETYPE": "Haswell"}),
+        (AVX2, {"OPENBLAS_CORETYPE": "Haswell"}),
+        ("fpu sse2 avx", {}),
+        ("", {}),
+    ],
+)
+def test_by_flags(tmp_path, flags, kernels):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(
+        f"processor\t: 0\nmodel name\t: avx2 fma\nflags\t\t: {flags}\nbugs\t\t: none\n\nprocessor\t: 1\n"
+    )
+    assert openblas.environment(cpuinfo) == kernels
+
+
+def test_another_processor_or_system(tmp_path):
+    (tmp_path / "arm").write_text("processor\t: 0\nFeatures\t: fp asimd\n")
+    assert openblas.environment(tmp_path / "arm") == {}
+    assert openblas.environment(tmp_path / "none") == {}
+
+
+def test_numpy_follows():
+    """In a process of its own, as a job's is."""
+    code = "import numpy, threadpoolctl; print(threadpoolctl.threadpool_info()[0]['architecture'])"
+    kernels = openblas.environment()
+    run = subprocess.run([sys.executable, "-c", code], env=kernels, capture_output=True, text=True, check=True)
+    assert not kernels or run.stdout.strip() == kernels["OPENBLAS_CORETYPE"]
+
+
+@pytest.mark.slow
+def test_qr_of_millions_of_rows():
+    """Wrong with the kernels that an OpenBLAS older than the processor falls back on."""
+    q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((3_300_000, 8)))
+    np.testing.assert_allclose(q.T @ q, np.eye(8), atol=1e-10)
