@@ -130,6 +130,30 @@ def brain_rows(n, p, m, repeats, peers):
     yield row("brain", size, "ikpls", seconds, theirs, 2, repeats, difference, "score")
 
 
+def benchmark_rows(n, p, m, repeats):
+    """One layer beside 1, 2 and 4 benchmarks of a size."""
+    x, train = layer(n, p), np.stack([np.random.default_rng(k).permutation(n) < 0.9 * n for k in range(10)])
+    for count in (1, 2, 4):
+        sites = [recordings(n, m, seed)[0] for seed in range(count)]
+
+        def score(sites=sites):
+            fits = (fit_splits(x, y, train, COMPONENTS) for y in sites)
+            return [fitted.predict(k, ~rows) for fitted in fits for k, rows in enumerate(train)]
+
+        seconds, _ = timed(score, repeats)
+        yield row(
+            "brain, several benchmarks",
+            f"{n} x {p} x {m} sites, {count} benchmarks",
+            "",
+            seconds,
+            None,
+            0,
+            repeats,
+            None,
+            "",
+        )
+
+
 def memorability_rows(n, p, repeats, peers):
     from sklearn.cross_decomposition import PLSRegression
 
@@ -172,6 +196,7 @@ def main():
     # How cost grows with stimuli and features.
     for n, features in [(n_brain // 4, p), (n_brain // 2, p), (n_brain, 2 * p), (n_brain, round(4.096 * p))]:
         rows += brain_rows(n, features, m, max(args.repeats // 2, 1), peers=False)
+    rows += benchmark_rows(n_brain, p, m, max(args.repeats // 2, 1))
     for n, features in [(n_memory // 4, p), (n_memory // 2, p), (n_memory, 2 * p), (n_memory, round(4.096 * p))]:
         rows += memorability_rows(n, features, max(args.repeats // 2, 1), peers=False)
     write_rows("results/bench/scoring.csv", rows)

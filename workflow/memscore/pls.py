@@ -209,7 +209,7 @@ class _Sums:
         trained_y = mask[..., None] * y if y.ndim == 3 else None
         self.y_mean = (mask @ y if y.ndim == 2 else xp.sum(trained_y, axis=1)) / n_train
         x_sum = features.zeros(len(train), features.x.shape[1])
-        products = features.zeros(len(train), features.x.shape[1], y.shape[-1])
+        self.products = features.zeros(len(train), features.x.shape[1], y.shape[-1])
         everything = features.zeros(features.x.shape[1], y.shape[-1])
         self.x_squared = features.zeros()
         for rows in features.chunks(SUM_CHUNK_BYTES):
@@ -218,24 +218,36 @@ class _Sums:
             self.x_squared += flat @ flat
             x_sum += mask[:, rows] @ block
             if y.ndim == 3:
-                products += (xp.matrix_transpose(trained_y[:, rows]) @ block).swapaxes(1, 2)
-                continue
-            everything += block.T @ y[rows]
-            for k, trained in enumerate(train):
-                out = features.array(~trained[rows])
-                products[k] -= block[out].T @ y[rows][out]
+                self.products += (xp.matrix_transpose(trained_y[:, rows]) @ block).swapaxes(1, 2)
+            else:
+                everything += block.T @ y[rows]
         self.x_mean = x_sum / n_train
-        products += everything
-        products -= x_sum[..., None] * self.y_mean[:, None]
-        self.products = products
-        # A target that is constant in training has no covariance, and its rounding noise must not be ranked.
-        for k, trained in enumerate(train):
-            known, rows = y if y.ndim == 2 else y[k], np.flatnonzero(trained)
-            for some in (rows[:FIRST_ROWS], rows):  # most differ at once
-                differs = xp.any(known[features.array(some)] != known[int(rows[0])], axis=0)
-                if bool(xp.all(differs)):
-                    break
-            self.products[k][:, ~differs] = 0.0
+
+        def of_split(k: int) -> None:
+            products, known = self.products[k], y if y.ndim == 2 else y[k]
+            if y.ndim == 2:
+                products += everything
+                held_out = np.flatnonzero(~train[k])
+                for part in features.chunks(SUM_CHUNK_BYTES, len(held_out)):
+                    rows = held_out[part]
+                    products -= features.centred(rows).T @ y[features.array(rows)]
+            products -= x_sum[k][:, None] * self.y_mean[k]
+            trained = features.array(np.flatnonzero(train[k]))
+            # It has no covariance, and its rounding noise must not be ranked.
+            products[:, _constant(known, trained)] = 0.0
+
+        with features.blas_in_one_thread():
+            list(features.each(of_split, range(len(train))))
+
+
+def _constant(y: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Which columns of y are the same in all these rows."""
+    xp = array_namespace(y)
+    for some in (rows[:FIRST_ROWS], rows):  # most differ at once
+        same = xp.all(y[some] == y[rows[0]], axis=0)
+        if not bool(xp.any(same)):
+            break
+    return same
 
 
 class _Covariance:
