@@ -52,7 +52,9 @@ def extraction() -> str:
 def workflow() -> str:
     """Planning and starting."""
     rows = pd.read_csv(BENCH / "workflow.csv")
-    return table(rows[["measurement", "size", "jobs", "seconds_median", "seconds_min", "seconds_max"]])
+    rows["jobs"] = rows["jobs"].astype("Int64")
+    rows = rows[["measurement", "size", "jobs", "seconds_median", "seconds_min", "seconds_max"]]
+    return table(rows.rename(columns=lambda name: re.sub("seconds_(.*)", r"\1, s", name)))
 
 
 def seconds_of(measurement: str, n_stimuli: int, n_features: np.ndarray) -> np.ndarray:
