@@ -74,8 +74,7 @@ def test_no_ceiling_is_said_everywhere_and_is_no_nan():
     page = half(layers, ["cowley2023.V4"])
     assert "r = 0.60 (no ceiling: recordings without repeats), at depth 0.50" in page
     assert "ceilings (split-half reliability): V4 none, without repeats" in page
-    assert "cowley2023.V4 (r)" in page
-    assert "0.60 ``middle``" in page
+    assert "   * - net\n     - cowley2023.V4 (r)\n     - 0.60\n     - ``middle``\n" in page
     assert "nan" not in page
 
 
@@ -148,3 +147,16 @@ def test_human_consistency_is_told_or_said_to_be_unknown():
         page = summary.write(layers, pd.DataFrame(), pd.DataFrame(), [], "photos", REAL, unknown)
         assert "splits; human consistency not known." in page
     assert "consistency" not in half(make_layers("a.V4"), ["a.V4"])
+
+
+def test_every_network_has_a_row_of_its_own():
+    """However many there are, the tables keep their width."""
+    correlations = pd.concat(make_correlations(V4=0.5, IT=0.87).assign(scope=scope) for scope in ("all trained", "net"))
+    table = summary.relation_table(correlations.assign(spearman=[0.5, 0.87, np.nan, 0.2]))
+    assert "   * - Network\n     - simulated.V4\n     - simulated.IT\n" in table
+    assert "   * - net\n     - –\n     - 0.20 [" in table
+    layers = make_layers("a.V4", memorability=True)
+    table = summary.best_layers(layers, ["a.V4"])
+    assert table.count("* -") == 1 + 2 * 2
+    assert "   * - net-untrained (untrained)\n     - memorability ρ\n     - 0.30\n     - ``middle``\n" in table
+    assert "   * - \n     - a.V4\n     - 0.48\n     - ``middle``\n" in table

@@ -67,8 +67,8 @@ def write(
         parts += [f"* {most_similar(layers, benchmark)}" for benchmark in benchmarks]
     else:
         parts += [best_predictor(layers)]
-    parts += [heading("The best layer of each network"), best_layers(layers, benchmarks)]
     parts += [heading("What it rests on"), basis(layers, benchmarks, dataset, consistency)]
+    parts += [heading("The best layers of each network"), best_layers(layers, benchmarks)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -161,30 +161,32 @@ def interval(row: pd.Series) -> str:
 
 def relation_table(correlations: pd.DataFrame) -> str:
     """Spearman correlation of memorability with each benchmark: all trained networks, then each network."""
-    scopes = list(correlations["scope"].unique())
-    rows = [["Benchmark", *scopes]]
-    for benchmark, group in correlations.groupby("benchmark", sort=False):
-        by_scope = {row["scope"]: interval(row) for _, row in group.dropna(subset=["spearman"]).iterrows()}
-        rows.append([benchmark, *(by_scope.get(scope, "–") for scope in scopes)])
+    benchmarks = list(correlations["benchmark"].unique())
+    rows = [["Network", *benchmarks]]
+    for scope, group in correlations.groupby("scope", sort=False):
+        of = {row["benchmark"]: interval(row) for _, row in group.dropna(subset=["spearman"]).iterrows()}
+        rows.append([scope, *(of.get(benchmark, "–") for benchmark in benchmarks)])
     return list_table("Spearman over layers with its 95% interval (bootstrap of networks, then layers)", rows)
 
 
 def best_layers(layers: pd.DataFrame, benchmarks: list[str]) -> str:
-    """Per network, the highest memorability ρ and brain scores, with the layer that has them."""
+    """Per network and measure, the highest memorability ρ or brain score, and the layer that has it.
+
+    One measure a row: side by side, the layers' names would make the table wider than the report has room for.
+    """
     measures = {"memorability ρ": "memorability"} if "memorability" in layers else {}
     for benchmark in benchmarks:
         column = similarity_column(layers, benchmark)
         measures[f"{benchmark} (r)" if column.endswith(".raw") else benchmark] = column
-    rows = [["Network", *measures]]
+    rows = [["Network", "Measure", "Highest", "Layer"]]
     for model, group in layers.groupby("model", sort=False):
         name = model if group["trained"].iloc[0] else f"{model} (untrained)"
-        rows.append([name, *(best_layer(group, column) for column in measures.values())])
+        for measure, column in measures.items():
+            best = best_row(group, column)
+            found = ["–", "–"] if best is None else [f"{best[column]:.2f}", f"``{best['layer']}``"]
+            rows.append([name, measure, *found])
+            name = ""
     return list_table("Highest score and the layer that reaches it", rows)
-
-
-def best_layer(layers: pd.DataFrame, column: str) -> str:
-    best = best_row(layers, column)
-    return "–" if best is None else f"{best[column]:.2f} ``{best['layer']}``"
 
 
 def basis(layers: pd.DataFrame, benchmarks: list[str], dataset: str | None, consistency: Mapping | None = None) -> str:
