@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 
-from memscore import store
+from memscore import openblas, store
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("snakemake")]
 
@@ -355,3 +355,18 @@ def test_principal_components_over_a_folder(finished_study, run_snakemake, confi
     assert code == 0, output
     ((_, features),) = store.read(finished_study / target)
     assert features.shape == (48, 47)
+
+
+def test_jobs_have_the_kernels_of_their_machine(tiny_study, run_snakemake, monkeypatch):
+    """Not those of the machine that submitted them."""
+    (tiny_study / "kernels.smk").write_text(
+        'include: "Snakefile"\nrule kernels:\n    output: "kernels.txt"\n    script: "kernels.py"\n'
+    )
+    (tiny_study / "kernels.py").write_text(
+        "import os\nopen(snakemake.output[0], 'w').write(os.environ['OPENBLAS_CORETYPE'])\n"
+    )
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "inherited")
+    code, output = run_snakemake(tiny_study, "--snakefile", "kernels.smk", "--cores", "1", "kernels.txt")
+    assert code == 0, output
+    expected = openblas.environment().get("OPENBLAS_CORETYPE", "inherited")
+    assert (tiny_study / "kernels.txt").read_text() == expected
