@@ -76,8 +76,15 @@ def test_file_is_loaded(state, saved, name):
     assert same(stage(saved(state, name)), state)
 
 
-def test_checkpoint_with_more_than_weights_is_loaded(state, saved):
-    assert same(stage(saved({"epoch": 3, "state_dict": state})), state)
+@pytest.mark.parametrize("key", ["state_dict", "model", "state_dict_ema", "model_ema"])
+def test_checkpoint_with_more_than_weights_is_loaded(state, saved, key):
+    assert same(stage(saved({"epoch": 3, key: state})), state)
+
+
+def test_of_a_checkpoint_with_averaged_weights_these_are_taken(state, saved):
+    """As timm does."""
+    others = {name: tensor + 1 for name, tensor in state.items()}
+    assert same(stage(saved({"state_dict": others, "state_dict_ema": state})), state)
 
 
 def test_order_in_the_file_does_not_matter_where_names_agree(state, saved):

@@ -215,7 +215,7 @@ def test_a_study_of_neither_half_is_refused(config, catalogue):
         ),
         pytest.param(HEADER + "tiny\ttest_resnet\t\t\n", ["model 1", "missing", "'weights'"], id="empty-weights"),
         pytest.param(
-            "model,timm_name,weights\ntiny,test_resnet,untrained\n", ["model 1", "model,timm_name"], id="commas"
+            "model,timm_name,weights\ntiny,test_resnet,untrained\n", ["'model,timm_name,weights'", "tabs"], id="commas"
         ),
         pytest.param("model\ttimm_name\tweights\tlyers\nm\tn\tw\tx\n", ["model 1", "'lyers'", "layers"], id="column"),
         pytest.param(HEADER + "a\ttest_resnet\tuntrained\t\n" * 2, ["model 2", "'a'", "another name"], id="duplicate"),

@@ -17,6 +17,8 @@ from memscore.files import replacing, sha256
 PENULTIMATE = "penultimate"
 # Leaf modules that pass their input on unchanged once a network is evaluated: nobody's representation.
 PASS_THROUGH = ("Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "DropPath", "DropBlock2d")
+# Where checkpoints of training keep the weights, in timm's order (timm.models.load_state_dict): averaged ones first.
+CHECKPOINT_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
 WEIGHT_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
 
 
@@ -249,7 +251,8 @@ def read_state(path: Path) -> dict:
         ) from error
     except Exception as error:
         raise InputError(f"{path}: not a readable weights file: {reason(error)}; download it again") from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else None
+    if isinstance(state, dict):
+        state = next((state[key] for key in CHECKPOINT_KEYS if isinstance(state.get(key), dict)), state)
     if not isinstance(state, dict) or not all(torch.is_tensor(tensor) for tensor in state.values()):
         raise InputError(f"{path}: holds no tensors by name; save the model's state_dict()")
     return state
