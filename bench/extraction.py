@@ -169,10 +169,13 @@ def rows_of(model, args):
     spread = [a / b for a, b in zip(seconds["memscore"], seconds["forward"], strict=True)]
     note = f"times the forward pass; {min(spread):.2f} to {max(spread):.2f}"
     yield row("memscore, all leaf layers", ours, ours / bare, "s", note)
-    small, large = (measured(model, args, memory=1, images=n)["peak_mb"] for n in (args.images, 4 * args.images))
-    yield row("peak memory", small, None, "MB")
-    note = f"times that at {args.images} images"
-    yield row("peak memory", large, large / small, "MB", note, images=4 * args.images)
+    few = None
+    for images in (args.images, 4 * args.images):
+        peaks = [measured(model, args, memory=1, images=images)["peak_mb"] for _ in range(args.repeats)]
+        peak, spread = statistics.median(peaks), f"{min(peaks):.0f} to {max(peaks):.0f}"
+        note = f"times that at {args.images} images; {spread}" if few else spread
+        yield row("peak memory", peak, peak / few if few else None, "MB", note, images=images)
+        few = peak
     if model == args.models[-1]:
         for every, images in [(4, args.images), (2, args.images), (1, args.images // 4), (1, args.images // 2)]:
             some = measured(model, args, every=every, images=images)
