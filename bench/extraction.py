@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -102,28 +102,23 @@ def synchronise(device):
 
 
 def measure(args):
-    """One network, in this process."""
+    """One network, in this process: the seconds of its passes, or the most memory of one extraction."""
     torch.set_num_threads(THREADS)
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as folder:
         model, described = network(args.model)
         raw = pixels(args.images, described["input_size"], folder)
-        peak = stack.enter_context(peak_memory())
-        few = raw[: args.batch_size]
+        options = args.batch_size, args.device, args.precision, folder, args.every
+        if args.memory:
+            with peak_memory() as peak:
+                extraction(model, described, raw, *options)
+            return {"peak_mb": peak[0]}
         seconds = {"forward": [], "memscore": []}
-        kinds = ("memscore",) if args.memory else ("forward", "memscore")
-        for repeat in range(1 if args.memory else args.repeats + 1):
-            of = few if repeat == 0 and not args.memory else raw  # the first pass also allocates
-            for kind in kinds:
-                took = (
-                    forward(model, described, of, args.batch_size, args.device)
-                    if kind == "forward"
-                    else extraction(
-                        model, described, of, args.batch_size, args.device, args.precision, folder, args.every
-                    )
-                )
-                if of is raw:
-                    seconds[kind].append(took)
-    return {"seconds": seconds, "peak_mb": peak[0], "layers": len(described["layers"][:: -args.every])}
+        for images in [raw[: args.batch_size], *[raw] * args.repeats]:
+            seconds["forward"].append(forward(model, described, images, args.batch_size, args.device))
+            seconds["memscore"].append(extraction(model, described, images, *options))
+    # The first pass, of one batch, also allocates.
+    seconds = {kind: each[1:] for kind, each in seconds.items()}
+    return {"seconds": seconds, "layers": len(described["layers"][:: -args.every])}
 
 
 def measured(model, args, **changes):

@@ -46,7 +46,7 @@ def timed(call, repeats):
     return (statistics.median(seconds), min(seconds), max(seconds)), result
 
 
-def row(measurement, size, peer, ours, theirs, peer_repeats, repeats, difference, of):
+def row(measurement, size, ours, repeats, peer="", theirs=None, peer_repeats=0, difference=None, of=""):
     return {
         "measurement": measurement,
         "size": size,
@@ -120,14 +120,14 @@ def brain_rows(n, p, m, repeats, peers):
     score = brain.median_then_mean(np.stack(r))[0]
     size = f"{n} x {p} x {m} sites, {len(train)} splits"
     if not peers:
-        yield row("brain", size, "", seconds, None, 0, repeats, None, "")
+        yield row("brain", size, seconds, repeats)
         return
     theirs, their_score = timed(lambda: brainscore_metric(x, y, ids, kinds), 1)
-    yield row("brain", size, "brainscore-vision", seconds, theirs, 1, repeats, abs(score - their_score), "score")
+    yield row("brain", size, seconds, repeats, "brainscore-vision", theirs, 1, abs(score - their_score), "score")
     theirs, predicted = ikpls(x, y, train, 2)
     r = [brain.pearson(predicted[k][~rows], y[~rows]) for k, rows in enumerate(train)]
     difference = abs(score - brain.median_then_mean(np.stack(r))[0])
-    yield row("brain", size, "ikpls", seconds, theirs, 2, repeats, difference, "score")
+    yield row("brain", size, seconds, repeats, "ikpls", theirs, 2, difference, "score")
 
 
 def benchmark_rows(n, p, m, repeats):
@@ -141,17 +141,7 @@ def benchmark_rows(n, p, m, repeats):
             return [fitted.predict(k, ~rows) for fitted in fits for k, rows in enumerate(train)]
 
         seconds, _ = timed(score, repeats)
-        yield row(
-            "brain, several benchmarks",
-            f"{n} x {p} x {m} sites, {count} benchmarks",
-            "",
-            seconds,
-            None,
-            0,
-            repeats,
-            None,
-            "",
-        )
+        yield row("brain, several benchmarks", f"{n} x {p} x {m} sites, {count} benchmarks", seconds, repeats)
 
 
 def memorability_rows(n, p, repeats, peers):
@@ -167,7 +157,7 @@ def memorability_rows(n, p, repeats, peers):
     seconds, (rho, _) = timed(lambda: memorability.score(x, own, train, test, COMPONENTS), repeats)
     size = f"{n} x {p}, {SPLITS} splits"
     if not peers:
-        yield row("memorability", size, "", seconds, None, 0, repeats, None, "")
+        yield row("memorability", size, seconds, repeats)
         return
 
     def sklearn():
@@ -175,14 +165,14 @@ def memorability_rows(n, p, repeats, peers):
         return [spearmanr(f.predict(x[b]).ravel(), own[k][b]).statistic for k, (f, b) in enumerate(zip(fits, test))]  # noqa: B905
 
     theirs, their_rho = timed(sklearn, 1)
-    yield row("memorability", size, "scikit-learn", seconds, theirs, 1, repeats, np.abs(rho - their_rho).max(), "rho")
+    yield row("memorability", size, seconds, repeats, "scikit-learn", theirs, 1, np.abs(rho - their_rho).max(), "rho")
     total = [0.0, 0.0, 0.0]
     their_rho = []
     for k in range(SPLITS):  # its targets are the same in all splits of a call
         theirs, predicted = ikpls(x, own[k][:, None], train[[k]], 1)
         total = [a + b for a, b in zip(total, theirs, strict=True)]
         their_rho.append(spearmanr(predicted[0, test[k], 0], own[k][test[k]]).statistic)
-    yield row("memorability", size, "ikpls", seconds, total, 1, repeats, np.abs(rho - their_rho).max(), "rho")
+    yield row("memorability", size, seconds, repeats, "ikpls", total, 1, np.abs(rho - their_rho).max(), "rho")
 
 
 def main():

@@ -154,11 +154,15 @@ def main() -> None:
     # Parsing describes the layers of models that are not in resources/layers yet.
     ran(snakemake("--list-rules", *PAPER))
     rows = []
+
+    def add(measurement: Measurement) -> None:
+        rows.append(measure(measurement, repeats))
+        print(*(f"{key} {value}" for key, value in rows[-1].items()), sep="  ", flush=True)
+
     with tempfile.TemporaryDirectory() as folder:
         for measurement in (*start_ups(), on_a_node(), *nothing_to_do(), *planning(Path(folder))):
-            rows.append(measure(measurement, repeats))
-            print(*(f"{key} {value}" for key, value in rows[-1].items()), sep="  ", flush=True)
-        rows.append(measure(bare(Path(folder), rows[-1]["jobs"]), repeats))
+            add(measurement)
+        add(bare(Path(folder), rows[-1]["jobs"]))
     write_rows(ROOT / "results/bench/workflow.csv", rows)
 
 

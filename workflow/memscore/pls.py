@@ -11,6 +11,7 @@ tolerance.
 Arrays are NumPy's on a CPU and torch's on a GPU, through the array API standard; torch takes two seconds to import.
 """
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -66,18 +67,17 @@ def fit_splits(
     y = np.asarray(y, dtype=np.float64)
     y_centre = y.mean(-2, keepdims=True)
     y = y - y_centre
-    n_components = min(n_components, features.x.shape[1])
-    with_gram = _gram_pays(features.x.shape, len(train), n_components)
-    coefficients, x_mean, y_mean = _fit(features, y, train, n_components, with_gram)
+    coefficients, x_mean, y_mean = _fit(features, y, train, min(n_components, features.x.shape[1]))
     return Fitted(features, coefficients, x_mean, y_mean + features.array(y_centre)[..., 0, :])
 
 
 def _fit(
-    features: "_Features", y: np.ndarray, train: np.ndarray, n_components: int, with_gram: bool
+    features: "_Features", y: np.ndarray, train: np.ndarray, n_components: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(coefficients, x_mean, y_mean) of `Fitted`, from centred targets."""
     xp, y = features.xp, features.array(y)
     sums = _Sums(features, y, train)
+    with_gram = _gram_pays(features.x.shape, len(train), n_components)
     gram = _gram(features, train, sums.x_mean) if with_gram else None
     mask = features.array(train.astype(np.float64))
     nothing = EXHAUSTED * float(sums.x_squared) ** 0.5 + features.rounding
@@ -130,8 +130,7 @@ class Fitted:
         rows = rows if stimuli is None else rows[stimuli]
         coefficients = self.coefficients[split]
         intercept = self.y_mean[split] - self.x_mean[split] @ coefficients
-        parts = [features.centred(rows[p]) @ coefficients for p in features.chunks(SUM_CHUNK_BYTES, len(rows))]
-        predicted = features.xp.concat(parts) + intercept
+        predicted = features.xp.concat([block @ coefficients for _, block in features.blocks(rows)]) + intercept
         return predicted if isinstance(predicted, np.ndarray) else predicted.cpu().numpy()
 
 
@@ -186,6 +185,11 @@ class _Features:
         x = self.x[rows if isinstance(rows, slice) else self.array(rows)]
         return x if self._centred else x - self._centre
 
+    def blocks(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(stimuli, their centred features) of the stimuli `rows`, some after the other."""
+        for part in self.chunks(SUM_CHUNK_BYTES, len(rows)):
+            yield rows[part], self.centred(rows[part])
+
     def blas_in_one_thread(self) -> AbstractContextManager:
         """BLAS's own threads wait for each other at small products."""
         return threadpool_limits(1, "blas") if self.n_threads > 1 else nullcontext()
@@ -227,10 +231,8 @@ class _Sums:
             products, known = self.products[k], y if y.ndim == 2 else y[k]
             if y.ndim == 2:
                 products += everything
-                held_out = np.flatnonzero(~train[k])
-                for part in features.chunks(SUM_CHUNK_BYTES, len(held_out)):
-                    rows = held_out[part]
-                    products -= features.centred(rows).T @ y[features.array(rows)]
+                for held_out, block in features.blocks(np.flatnonzero(~train[k])):
+                    products -= block.T @ y[features.array(held_out)]
             products -= x_sum[k][:, None] * self.y_mean[k]
             trained = features.array(np.flatnonzero(train[k]))
             # It has no covariance, and its rounding noise must not be ranked.
@@ -351,10 +353,7 @@ def _gram(features: _Features, train: np.ndarray, x_mean: np.ndarray) -> np.ndar
     groups = 2 ** np.arange(len(train)) @ train
     for group in np.unique(groups[groups > 0]):
         rows = np.flatnonzero(groups == group)
-        summed = 0.0
-        for part in features.chunks(SUM_CHUNK_BYTES, len(rows)):
-            block = features.centred(rows[part])
-            summed = summed + block.T @ block
+        summed = sum(block.T @ block for _, block in features.blocks(rows))
         for k in np.flatnonzero(train[:, rows[0]]):
             grams[k] += summed
     for k, n_train in enumerate(train.sum(1)):

@@ -291,13 +291,13 @@ def read_models(path: Path) -> list[dict]:
         raise InputError(f"{path}: is not in UTF-8; save it as tab-separated text in UTF-8") from None
     reader = csv.DictReader(lines, delimiter="\t")
     rows = list(reader)
-    if rows and "model" not in reader.fieldnames:
+    if not rows:
+        raise InputError(f"{path}: no models; each line is model, timm_name, weights, layers, separated by tabs")
+    if "model" not in reader.fieldnames:
         raise InputError(
             f"{path}: its first line is {lines[0]!r}; it must name the columns model, timm_name, weights, layers, "
             "separated by tabs"
         )
-    if not rows:
-        raise InputError(f"{path}: no models; each line is model, timm_name, weights, layers, separated by tabs")
     seen = set()
     for number, row in enumerate(rows, start=1):
         if None in row:
