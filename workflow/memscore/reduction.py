@@ -7,6 +7,7 @@ stimulus.
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 import numpy as np
@@ -50,11 +51,24 @@ class Sketch:
         # since what a call costs is much of the time.
         whole = n_features // self.d * self.d
         parts = zip(flat[:, :whole].split(self.d, 1), self._signs[:whole].split(self.d), strict=True)
-        for part, signs in parts:
-            folded.addcmul_(part, signs)
-        if whole < n_features:
-            folded[:, : n_features - whole].addcmul_(flat[:, whole:], self._signs[whole:])
+        with one_thread():
+            for part, signs in parts:
+                folded.addcmul_(part, signs)
+            if whole < n_features:
+                folded[:, : n_features - whole].addcmul_(flat[:, whole:], self._signs[whole:])
         return folded
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """torch in one thread: where others use the processor too, several wait for each other at every part, for so long
+    that a fold takes a hundred times as long."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class PrincipalComponents:
