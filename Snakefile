@@ -13,11 +13,10 @@ configfile: "config/config.yaml"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/stimuli.smk"
-include: "workflow/rules/report.smk"
-include: "workflow/rules/layers.smk"
+include: "workflow/rules/networks.smk"
+include: "workflow/rules/scores.smk"
 include: "workflow/rules/analysis.smk"
-include: "workflow/rules/audit.smk"
-include: "workflow/rules/generalisation.smk"
+include: "workflow/rules/report.smk"
 
 
 # Built by the analysis itself, since its front page states the answer.

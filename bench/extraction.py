@@ -27,8 +27,8 @@ import numpy as np
 import torch
 from machine import THREADS, memory
 
-from memscore import activations, models, store
 from memscore.files import write_rows
+from memscore.networks import architectures, extraction, store
 
 MODELS = ("resnet50", "dpn92", "tf_efficientnet_lite0")
 SKETCH = 4096
@@ -46,7 +46,7 @@ def pixels(n, size, folder):
 def network(name):
     """(the model with random weights, its description)."""
     torch.manual_seed(0)
-    return models.create(name).eval(), models.describe(name)
+    return architectures.create(name).eval(), architectures.describe(name)
 
 
 def forward(model, described, raw, batch_size, device):
@@ -65,11 +65,11 @@ def forward(model, described, raw, batch_size, device):
     return time.perf_counter() - start
 
 
-def extraction(model, described, raw, batch_size, device, precision, folder, every=1):
+def with_extraction(model, described, raw, batch_size, device, precision, folder, every=1):
     """Seconds of memscore with every layer."""
     layers = {layer["name"]: layer["calls"] for layer in described["layers"][::-every]}
     start = time.perf_counter()
-    batches = activations.extract(
+    batches = extraction.extract(
         model, layers, raw, described["mean"], described["std"],
         batch_size=batch_size, sketch=SKETCH, device=device, precision=precision,
     )  # fmt: skip
@@ -110,12 +110,12 @@ def measure(args):
         options = args.batch_size, args.device, args.precision, folder, args.every
         if args.memory:
             with peak_memory() as peak:
-                extraction(model, described, raw, *options)
+                with_extraction(model, described, raw, *options)
             return {"peak_mb": peak[0]}
         seconds = {"forward": [], "memscore": []}
         for images in [raw[: args.batch_size], *[raw] * args.repeats]:
             seconds["forward"].append(forward(model, described, images, args.batch_size, args.device))
-            seconds["memscore"].append(extraction(model, described, images, *options))
+            seconds["memscore"].append(with_extraction(model, described, images, *options))
     # The first pass, of one batch, also allocates.
     seconds = {kind: each[1:] for kind, each in seconds.items()}
     return {"seconds": seconds, "layers": len(described["layers"][:: -args.every])}
@@ -134,7 +134,7 @@ def measured(model, args, **changes):
 
 def thingsvision(model, modules, mode, images, args):
     """(seconds of each call, seconds of its forward pass) of the peer."""
-    described = models.describe(model)
+    described = architectures.describe(model)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "images.npy")
         np.save(path, np.random.default_rng(0).standard_normal((images, 3, *described["input_size"]), dtype=np.float32))
@@ -179,8 +179,12 @@ def rows_of(model, args):
             note = "times the forward pass; how cost grows"
             yield row("memscore", took["memscore"], took["memscore"] / took["forward"], "s", note, **changes)
     if args.peer:
-        leaves = [layer["name"] for layer in models.describe(model)["layers"] if layer["name"] != models.PENULTIMATE]
-        numbers = sum(layer["n_features"] for layer in models.describe(model)["layers"])
+        leaves = [
+            layer["name"]
+            for layer in architectures.describe(model)["layers"]
+            if layer["name"] != architectures.PENULTIMATE
+        ]
+        numbers = sum(layer["n_features"] for layer in architectures.describe(model)["layers"])
         some = [leaves[round(i)] for i in np.linspace(0, len(leaves) - 1, PEER_MODULES)]
         seconds, _ = thingsvision(model, some, "single", args.images, args)
         note = f"times memscore; extrapolated from {len(some)} of {len(leaves)} modules"

@@ -22,9 +22,11 @@ import numpy as np
 from machine import THREADS
 from scipy.stats import spearmanr
 
-from memscore import brain, memorability
+from memscore import correlation
 from memscore.files import write_rows
-from memscore.pls import fit_splits
+from memscore.scores import memorability
+from memscore.scores.pls import fit_splits
+from memscore.stimuli import benchmarks
 
 SPLITS, COMPONENTS = 5, 25
 
@@ -110,14 +112,14 @@ def ikpls(x, y, train, repeats):
 def brain_rows(n, p, m, repeats, peers):
     x, (y, kinds) = layer(n, p), recordings(n, m)
     ids = np.array([f"im{i:05d}" for i in range(n)])
-    train = brain.cross_validation(n, kinds)
+    train = benchmarks.cross_validation(n, kinds)
 
     def ours():
         fitted = fit_splits(x, y, train, COMPONENTS)
-        return [brain.pearson(fitted.predict(k, ~rows), y[~rows]) for k, rows in enumerate(train)]
+        return [correlation.pearson(fitted.predict(k, ~rows), y[~rows]) for k, rows in enumerate(train)]
 
     seconds, r = timed(ours, repeats)
-    score = brain.median_then_mean(np.stack(r))[0]
+    score = benchmarks.median_then_mean(np.stack(r))[0]
     size = f"{n} x {p} x {m} sites, {len(train)} splits"
     if not peers:
         yield row("brain", size, seconds, repeats)
@@ -125,8 +127,8 @@ def brain_rows(n, p, m, repeats, peers):
     theirs, their_score = timed(lambda: brainscore_metric(x, y, ids, kinds), 1)
     yield row("brain", size, seconds, repeats, "brainscore-vision", theirs, 1, abs(score - their_score), "score")
     theirs, predicted = ikpls(x, y, train, 2)
-    r = [brain.pearson(predicted[k][~rows], y[~rows]) for k, rows in enumerate(train)]
-    difference = abs(score - brain.median_then_mean(np.stack(r))[0])
+    r = [correlation.pearson(predicted[k][~rows], y[~rows]) for k, rows in enumerate(train)]
+    difference = abs(score - benchmarks.median_then_mean(np.stack(r))[0])
     yield row("brain", size, seconds, repeats, "ikpls", theirs, 2, difference, "score")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from memscore import openblas
+from memscore.networks import architectures
 
 os.environ.update(openblas.environment())  # NumPy reads it when it is loaded
 
@@ -19,8 +20,6 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
-
-from memscore import models
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOW = ("Snakefile", "workflow", "config", "envs", "slurm")
@@ -126,7 +125,7 @@ def configure():
 def catalogue(tmp_path_factory):
     """A folder of layer descriptions that knows test_resnet at 64 px, so that parsing a study needs no timm."""
     folder = tmp_path_factory.mktemp("catalogue")
-    models.describe("test_resnet", 64, [], folder)
+    architectures.describe("test_resnet", 64, [], folder)
     return folder
 
 

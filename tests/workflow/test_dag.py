@@ -15,7 +15,8 @@ import pytest
 import torch
 import yaml
 
-from memscore import openblas, store
+from memscore import openblas
+from memscore.networks import store
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("snakemake")]
 

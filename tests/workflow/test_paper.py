@@ -7,7 +7,7 @@ import re
 import pytest
 import yaml
 
-from memscore import study
+from memscore import configuration
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow, pytest.mark.xdist_group("snakemake")]
 
@@ -32,7 +32,7 @@ def paper(repository):
     config = yaml.safe_load((repository / "config/config.yaml").read_text())
     config |= yaml.safe_load((repository / "config/paper.yaml").read_text())
     assert config["datasets"]["lamem"] == {"source": "lamem"}
-    return config, [row["timm_name"] for row in study.read_models(repository / config["models"])]
+    return config, [row["timm_name"] for row in configuration.read_models(repository / config["models"])]
 
 
 def layers_of(folder, timm_name):

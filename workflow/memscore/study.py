@@ -1,36 +1,24 @@
 """A study: a checked config, its models, and the jobs they are cut into.
 
 Everything here runs while the DAG is built, on every node, so it imports neither torch nor timm: the layers of
-a known model come from the catalogue that `models.describe` keeps.
+a known model come from the catalogue that `architectures.describe` keeps.
 """
 
-import csv
 import fnmatch
-import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import permutations
 from pathlib import Path
 
-import yaml
-
-from memscore import models
+from memscore.configuration import check_config, read_models
 from memscore.errors import InputError
+from memscore.names import stimulus_set_of
+from memscore.networks import architectures
 
-SCHEMAS = Path(__file__).parent.parent / "schemas"
 CATALOGUE = Path("resources/layers")
-# Areas of the benchmarks that are not Brain-Score's.
-OWN_BENCHMARKS = {"simulated": ("V1", "V2", "V4", "IT"), "cowley2023": ("V4",)}
 # What is done with a dataset's bad images and duplicates, where the config does not say.
 FLAWS = {"on_bad_image": "stop", "drop_duplicates": False}
-MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-def stimulus_set_of(benchmark: str) -> str:
-    """`MajajHong2015public` of `MajajHong2015public.V4-pls`: benchmarks with one prefix share their stimuli."""
-    return benchmark.partition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -217,107 +205,9 @@ def check_audits(study: Study) -> None:
                 raise InputError(f"config: audit: {key} {value!r} is not in this study; it has {some or 'none'}")
 
 
-def check_config(config: Mapping) -> None:
-    """Raise InputError for the first key that is unknown, missing or of the wrong type."""
-    error = _error("config", config)
-    if error:
-        where = _where(error.absolute_path)
-        raise InputError(f"config: {where}{_reason(error)}; config/config.yaml explains every key")
-    if not config["memorability"] and not config["brain"]:
-        raise InputError("config: memorability and brain are both null; a study needs one of them")
-    known = ", ".join(config["datasets"])
-    dataset = config["memorability"] and config["memorability"]["dataset"]
-    if dataset and dataset not in config["datasets"]:
-        raise InputError(f"config: memorability: dataset: {dataset!r} is not among datasets ({known})")
-    generalisation = config["generalisation"] or []
-    for name in generalisation:
-        if name not in config["datasets"]:
-            raise InputError(f"config: generalisation: {name!r} is not among datasets ({known})")
-    if config["generalisation"] is not None and len(generalisation) < 2:
-        raise InputError(
-            f"config: generalisation: names {len(generalisation)} of the datasets ({known}); name two or more, or null"
-        )
-    if generalisation and not config["memorability"]:
-        raise InputError("config: generalisation: needs memorability: components; memorability is null")
-    images = config["reduction"]["pca"] and config["reduction"]["pca_images"]
-    if config["reduction"]["pca"] and not images:
-        raise InputError("config: reduction: pca_images: pca needs reference images; name a stimulus set or a folder")
-    if images and images not in config["datasets"] and not Path(images).is_dir():
-        raise InputError(
-            f"config: reduction: pca_images: {images!r} is neither among datasets ({known}) nor a folder; give a "
-            "folder's path from the repository root"
-        )
-    for benchmark in config["brain"]["benchmarks"] if config["brain"] else []:
-        areas = OWN_BENCHMARKS.get(stimulus_set_of(benchmark))
-        if areas and benchmark.partition(".")[2] not in areas:
-            raise InputError(
-                f"config: brain: benchmarks: no benchmark {benchmark!r}; {stimulus_set_of(benchmark)} has "
-                f"{', '.join(areas)}"
-            )
-    for used in (dataset, images, *generalisation):
-        if used in config["datasets"]:
-            check_dataset(used, config["datasets"][used])
-
-
-def check_dataset(name: str, dataset: Mapping) -> None:
-    """Raise InputError where a data set's keys do not say where it is, or name what is not there."""
-    where = f"config: datasets: {name}: "
-    places = [key for key in ("directory", "archive", "url") if key in dataset]
-    if len(places) > 1:
-        raise InputError(f"{where}{' and '.join(places)} both say where it is; leave one of them out")
-    if not places and dataset["source"] in ("memcat", "figrim"):
-        raise InputError(f"{where}{dataset['source']} cannot be downloaded; name its directory: or archive:")
-    if "sha256" in dataset and "directory" in dataset:
-        raise InputError(f"{where}sha256 is an archive's; leave it out beside directory:")
-    for key, kind, there in (
-        ("table", "file", Path.is_file),
-        ("archive", "file", Path.is_file),
-        ("directory", "folder", Path.is_dir),
-        ("images", "folder", Path.is_dir),
-    ):
-        named = dataset.get(key, [])
-        for path in [named] if isinstance(named, str) else named:
-            if not there(Path(path)):
-                raise InputError(f"{where}{key}: no {kind} {path}; give a path from the repository root")
-
-
-def read_models(path: Path) -> list[dict]:
-    """Rows of the model table: model, timm_name, weights, layers (a pattern, may be empty)."""
-    if not path.is_file():
-        raise InputError(f"config: models: no file {path}; give a path as seen from the repository root")
-    try:
-        lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if not line.startswith("#")]
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is not in UTF-8; save it as tab-separated text in UTF-8") from None
-    reader = csv.DictReader(lines, delimiter="\t")
-    rows = list(reader)
-    if not rows:
-        raise InputError(f"{path}: no models; each line is model, timm_name, weights, layers, separated by tabs")
-    if "model" not in reader.fieldnames:
-        raise InputError(
-            f"{path}: its first line is {lines[0]!r}; it must name the columns model, timm_name, weights, layers, "
-            "separated by tabs"
-        )
-    seen = set()
-    for number, row in enumerate(rows, start=1):
-        if None in row:
-            raise InputError(f"{path}: model {number}: more cells than the header has columns; separate by one tab")
-        row = {key: value.strip() if isinstance(value, str) else value for key, value in row.items() if value}
-        error = _error("models", row)
-        if error:
-            raise InputError(f"{path}: model {number}: {_where(error.absolute_path)}{_reason(error)}")
-        if not MODEL_ID.fullmatch(row["model"]):
-            raise InputError(f"{path}: model {number}: {row['model']!r}: use letters, digits, dot, dash, underscore")
-        if row["model"] in seen:
-            raise InputError(f"{path}: model {number}: {row['model']!r} occurs before; give it another name")
-        seen.add(row["model"])
-        rows[number - 1] = row
-    return rows
-
-
 def _model(row: Mapping, config: Mapping, table: Path, catalogue: Path) -> Model:
     try:
-        description = models.describe(row["timm_name"], config["input_size"], config["model_plugins"], catalogue)
+        description = architectures.describe(row["timm_name"], config["input_size"], config["model_plugins"], catalogue)
         layers = select_layers(description["layers"], config["layers"], row.get("layers", ""))
     except InputError as error:
         raise InputError(f"{table}: model {row['model']!r}: {error}") from error
@@ -353,45 +243,9 @@ def select_layers(layers: list[dict], choice: Mapping, pattern: str = "") -> lis
             chosen |= matched
         return [layer for layer in layers if layer["name"] in chosen]
     names = [layer["name"] for layer in layers]
-    end = names.index(models.PENULTIMATE) if models.PENULTIMATE in names else len(layers) - 1
+    end = names.index(architectures.PENULTIMATE) if architectures.PENULTIMATE in names else len(layers) - 1
     if choice["every"]:
         return [layer for layer in layers if layer["index"] % choice["every"] == 0 or layer["index"] == end]
     step = end / max(choice["count"] - 1, 1)
     chosen = {round(end - k * step) for k in range(choice["count"])} if end else {0}
     return [layer for layer in layers if layer["index"] in chosen]
-
-
-def _error(schema: str, instance):
-    """What is most wrong with `instance`; None where nothing is."""
-    validator = _validator(schema)
-    from jsonschema.exceptions import best_match
-
-    return best_match(validator.iter_errors(instance))
-
-
-@cache
-def _validator(schema: str):
-    # jsonschema takes along what it finds to check formats with, and this one builds grammars for a second or two as
-    # it is imported, in every job on every node. No schema here has a format, so it counts as not installed.
-    grammars = "rfc3987_syntax"
-    sys.modules.setdefault(grammars, None)
-    from jsonschema import Draft202012Validator
-
-    if sys.modules[grammars] is None:
-        del sys.modules[grammars]
-    return Draft202012Validator(yaml.safe_load((SCHEMAS / f"{schema}.schema.yaml").read_text()))
-
-
-def _where(path) -> str:
-    return "".join(f"{key}: " for key in path)
-
-
-def _reason(error) -> str:
-    if error.validator == "additionalProperties":
-        known = sorted(error.schema.get("properties", {}))
-        unknown = sorted(set(error.instance) - set(known))
-        return f"unknown key {unknown[0]!r}; known are {', '.join(known)}"
-    if error.validator == "required":
-        missing = sorted(set(error.validator_value) - set(error.instance))
-        return f"missing key {missing[0]!r}"
-    return error.message

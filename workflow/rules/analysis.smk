@@ -6,11 +6,11 @@ localrules:
     collect_memorability,
     collect_brain,
     layers,
-    consistency,
-    depth_profile,
     correlations,
-    relation_figures,
-    summary,
+    collect_within,
+    collect_across,
+    generalisation_table,
+    generalisation_correlations,
 
 
 rule collect_memorability:
@@ -27,7 +27,7 @@ rule collect_memorability:
     message:
         "Memorability of all layers"
     script:
-        "../scripts/collect.py"
+        "../scripts/analysis/collect.py"
 
 
 rule collect_brain:
@@ -44,7 +44,7 @@ rule collect_brain:
     message:
         "Brain similarity of all layers"
     script:
-        "../scripts/collect.py"
+        "../scripts/analysis/collect.py"
 
 
 rule layers:
@@ -62,44 +62,7 @@ rule layers:
     message:
         "The study's table: one row per model and layer"
     script:
-        "../scripts/layers.py"
-
-
-rule consistency:
-    input:
-        stimuli=rules.select_stimuli.output.stimuli,
-    output:
-        report("results/consistency/{set}.csv", caption="../report/consistency.rst", category="Tables"),
-    log:
-        "logs/consistency/{set}.log",
-    conda:
-        "../../envs/memscore.yaml"
-    params:
-        source=lambda wildcards: config["datasets"][wildcards.set]["source"],
-        seed=config["seed"],
-    message:
-        "How far the viewers of {wildcards.set} agree"
-    script:
-        "../scripts/consistency.py"
-
-
-rule depth_profile:
-    input:
-        layers=rules.layers.output[0],
-        consistency=expand(rules.consistency.output, set=STUDY.dataset or []),
-    output:
-        report("results/figures/along_depth.svg", caption="../report/depth.rst", category="Figures"),
-    log:
-        "logs/depth_profile.log",
-    conda:
-        "../../envs/memscore.yaml"
-    params:
-        benchmarks=STUDY.benchmarks(),
-        simulated=STUDY.simulated,
-    message:
-        "Figure of every layer along depth"
-    script:
-        "../scripts/depth_profile.py"
+        "../scripts/analysis/layers.py"
 
 
 rule correlations:
@@ -118,51 +81,82 @@ rule correlations:
     message:
         "Memorability against brain similarity over layers"
     script:
-        "../scripts/correlations.py"
+        "../scripts/analysis/correlations.py"
 
 
-rule relation_figures:
+rule collect_within:
     input:
-        layers=rules.layers.output[0],
-        correlations=rules.correlations.output.correlations,
-        consistency=expand(rules.consistency.output, set=STUDY.dataset or []),
+        lambda wildcards: [
+            f"results/memorability/{wildcards.set}/{model}/{layers}.csv" for model, layers in STUDY.jobs()
+        ],
     output:
-        relation=report("results/figures/relation.svg", caption="../report/relation.rst", category="Figures"),
-        scatter=report(
-            "results/figures/memorability_against_brain.svg", caption="../report/scatter.rst", category="Figures"
+        "results/memorability/{set}.csv",
+    log:
+        "logs/collect_within/{set}.log",
+    conda:
+        "../../envs/memscore.yaml"
+    message:
+        "Memorability of all layers within {wildcards.set}"
+    script:
+        "../scripts/analysis/collect.py"
+
+
+rule collect_across:
+    input:
+        lambda wildcards: [
+            f"results/generalisation/{wildcards.fitted}/{wildcards.tested}/{model}/{layers}.csv"
+            for model, layers in STUDY.jobs()
+        ],
+    output:
+        "results/generalisation/{fitted}/{tested}.csv",
+    log:
+        "logs/collect_across/{fitted}/{tested}.log",
+    conda:
+        "../../envs/memscore.yaml"
+    message:
+        "All layers fitted on {wildcards.fitted}, tested on {wildcards.tested}"
+    script:
+        "../scripts/analysis/collect.py"
+
+
+rule generalisation_table:
+    input:
+        within=expand(rules.collect_within.output, set=STUDY.generalisation),
+        across=[f"results/generalisation/{fitted}/{tested}.csv" for fitted, tested in STUDY.across()],
+        brain=rules.collect_brain.output if STUDY.benchmarks() else [],
+    output:
+        report("results/generalisation.csv", caption="../report/generalisation.rst", category="Tables"),
+    log:
+        "logs/generalisation_table.log",
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        models=lambda wildcards: STUDY.table(),
+        datasets=STUDY.generalisation,
+        pairs=STUDY.across(),
+    message:
+        "Every layer's rho within and across {params.datasets}"
+    script:
+        "../scripts/analysis/generalisation_table.py"
+
+
+rule generalisation_correlations:
+    input:
+        rules.generalisation_table.output[0],
+    output:
+        report(
+            "results/generalisation_correlations.csv",
+            caption="../report/generalisation_correlations.rst",
+            category="Tables",
         ),
     log:
-        "logs/relation_figures.log",
+        "logs/generalisation_correlations.log",
     conda:
         "../../envs/memscore.yaml"
     params:
         benchmarks=STUDY.benchmarks(),
-        simulated=STUDY.simulated,
+        seed=config["seed"],
     message:
-        "Figures of memorability against brain similarity"
+        "Each rho within and across data sets against brain similarity over layers"
     script:
-        "../scripts/relation_figures.py"
-
-
-rule summary:
-    input:
-        layers=rules.layers.output[0],
-        correlations=rules.correlations.output.correlations if STUDY.relates else [],
-        differences=rules.correlations.output.differences if STUDY.relates else [],
-        consistency=expand(rules.consistency.output, set=STUDY.dataset or []),
-        depth_profile=rules.depth_profile.output,
-        relation_figures=rules.relation_figures.output if STUDY.relates else [],
-    output:
-        "results/summary.rst",
-    log:
-        "logs/summary.log",
-    conda:
-        "../../envs/memscore.yaml"
-    params:
-        benchmarks=STUDY.benchmarks(),
-        dataset=STUDY.dataset,
-        simulated=STUDY.simulated,
-    message:
-        "The answer in words: results/summary.rst"
-    script:
-        "../scripts/summary.py"
+        "../scripts/analysis/generalisation_correlations.py"

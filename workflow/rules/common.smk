@@ -6,7 +6,8 @@ from pathlib import Path
 PACKAGE = str(Path(workflow.basedir, "workflow"))
 sys.path.insert(0, PACKAGE)
 
-from memscore import openblas, study
+from memscore import study
+from memscore import openblas
 from memscore.errors import InputError
 
 os.environ.update(openblas.environment(), PYTHONPATH=PACKAGE)

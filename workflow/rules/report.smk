@@ -1,8 +1,141 @@
-# A look before a run: one page per stimulus set.
+# What a reader sees: figures, the front page, and a page for each stimulus set to look at before a run.
 
 
 localrules:
+    depth_profile,
+    relation_figures,
+    summary,
+    generalisation_figure,
+    generalisation_by_region,
+    generalisation,
     stimuli_report,
+
+
+rule depth_profile:
+    input:
+        layers=rules.layers.output[0],
+        consistency=expand(rules.consistency.output, set=STUDY.dataset or []),
+    output:
+        report("results/figures/along_depth.svg", caption="../report/depth.rst", category="Figures"),
+    log:
+        "logs/depth_profile.log",
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        benchmarks=STUDY.benchmarks(),
+        simulated=STUDY.simulated,
+    message:
+        "Figure of every layer along depth"
+    script:
+        "../scripts/report/depth_profile.py"
+
+
+rule relation_figures:
+    input:
+        layers=rules.layers.output[0],
+        correlations=rules.correlations.output.correlations,
+        consistency=expand(rules.consistency.output, set=STUDY.dataset or []),
+    output:
+        relation=report("results/figures/relation.svg", caption="../report/relation.rst", category="Figures"),
+        scatter=report(
+            "results/figures/memorability_against_brain.svg", caption="../report/scatter.rst", category="Figures"
+        ),
+    log:
+        "logs/relation_figures.log",
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        benchmarks=STUDY.benchmarks(),
+        simulated=STUDY.simulated,
+    message:
+        "Figures of memorability against brain similarity"
+    script:
+        "../scripts/report/relation_figures.py"
+
+
+rule summary:
+    input:
+        layers=rules.layers.output[0],
+        correlations=rules.correlations.output.correlations if STUDY.relates else [],
+        differences=rules.correlations.output.differences if STUDY.relates else [],
+        consistency=expand(rules.consistency.output, set=STUDY.dataset or []),
+        depth_profile=rules.depth_profile.output,
+        relation_figures=rules.relation_figures.output if STUDY.relates else [],
+    output:
+        "results/summary.rst",
+    log:
+        "logs/summary.log",
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        benchmarks=STUDY.benchmarks(),
+        dataset=STUDY.dataset,
+        simulated=STUDY.simulated,
+    message:
+        "The answer in words: results/summary.rst"
+    script:
+        "../scripts/report/summary.py"
+
+
+rule generalisation_figure:
+    input:
+        table=rules.generalisation_table.output[0],
+        consistency=expand(rules.consistency.output, set=STUDY.generalisation),
+    output:
+        report(
+            "results/figures/across_against_within.svg",
+            caption="../report/across_against_within.rst",
+            category="Figures",
+        ),
+    log:
+        "logs/generalisation_figure.log",
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        pairs=STUDY.across(),
+        simulated=STUDY.made_up(STUDY.generalisation),
+    message:
+        "Figure of rho across against within data sets"
+    script:
+        "../scripts/report/generalisation_figure.py"
+
+
+rule generalisation_by_region:
+    input:
+        rules.generalisation_correlations.output[0],
+    output:
+        report(
+            "results/figures/generalisation_by_region.svg",
+            caption="../report/generalisation_by_region.rst",
+            category="Figures",
+        ),
+    log:
+        "logs/generalisation_by_region.log",
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        benchmarks=STUDY.benchmarks(),
+        simulated=STUDY.made_up(STUDY.generalisation),
+    message:
+        "Figure of the correlations with each area, within and across data sets"
+    script:
+        "../scripts/report/generalisation_by_region.py"
+
+
+rule generalisation:
+    input:
+        [rules.generalisation_table.output, rules.generalisation_figure.output] if STUDY.generalisation else [],
+        (
+            [rules.generalisation_correlations.output, rules.generalisation_by_region.output]
+            if STUDY.generalisation and STUDY.benchmarks()
+            else []
+        ),
+    message:
+        (
+            "From one data set to another: {input}"
+            if STUDY.generalisation
+            else "config: generalisation is null; name two or more of the datasets"
+        )
 
 
 rule stimulus_page:
@@ -29,7 +162,7 @@ rule stimulus_page:
     message:
         "What is in stimulus set {wildcards.set}: {output.page}"
     script:
-        "../scripts/stimulus_page.py"
+        "../scripts/report/stimulus_page.py"
 
 
 rule stimuli_report:

@@ -1,5 +1,5 @@
-# From datasets, benchmarks and weights to files on disk. Rules named stage_* may use the network: they run on
-# the login node, and nothing after them needs it.
+# From data sets and benchmarks to files on disk. Rules named stage_* may use the network: they run on the login node,
+# and nothing after them needs it.
 
 
 localrules:
@@ -8,7 +8,7 @@ localrules:
     stage_stimuli,
     stage_references,
     stage_benchmark,
-    stage_weights,
+    consistency,
 
 
 rule stage_dataset:
@@ -27,7 +27,7 @@ rule stage_dataset:
     message:
         "Stimulus set {wildcards.set}: images with memorability"
     script:
-        "../scripts/stage_dataset.py"
+        "../scripts/stimuli/stage_dataset.py"
 
 
 rule check_images:
@@ -47,7 +47,7 @@ rule check_images:
     message:
         "Every image of {wildcards.set} decoded once"
     script:
-        "../scripts/check_images.py"
+        "../scripts/stimuli/check_images.py"
 
 
 rule select_stimuli:
@@ -68,7 +68,7 @@ rule select_stimuli:
     message:
         "Stimulus set {wildcards.set}: without bad images and, where asked, duplicates"
     script:
-        "../scripts/select_stimuli.py"
+        "../scripts/stimuli/select_stimuli.py"
 
 
 rule stage_stimuli:
@@ -83,7 +83,7 @@ rule stage_stimuli:
     message:
         "Stimulus set {wildcards.set}: what the recorded populations saw"
     script:
-        "../scripts/stage_stimuli.py"
+        "../scripts/stimuli/stage_stimuli.py"
 
 
 rule stage_references:
@@ -101,7 +101,7 @@ rule stage_references:
     message:
         "Reference images for principal components, from {params.images}"
     script:
-        "../scripts/stage_references.py"
+        "../scripts/stimuli/stage_references.py"
 
 
 rule stage_benchmark:
@@ -118,27 +118,7 @@ rule stage_benchmark:
     message:
         "Benchmark {wildcards.benchmark}: responses, ceiling and splits"
     script:
-        "../scripts/stage_benchmark.py"
-
-
-rule stage_weights:
-    input:
-        weights=lambda wildcards: STUDY.models[wildcards.model].weights_files,
-        plugins=lambda wildcards: STUDY.models[wildcards.model].plugins,
-    output:
-        "resources/weights/{model}.safetensors",
-    log:
-        "logs/stage_weights/{model}.log",
-    conda:
-        "../../envs/memscore.yaml"
-    params:
-        timm_name=lambda wildcards: STUDY.models[wildcards.model].timm_name,
-        weights=lambda wildcards: STUDY.models[wildcards.model].weights,
-        seed=config["seed"],
-    message:
-        "Weights of {wildcards.model}"
-    script:
-        "../scripts/stage_weights.py"
+        "../scripts/stimuli/stage_benchmark.py"
 
 
 rule pixels:
@@ -156,4 +136,22 @@ rule pixels:
     message:
         "Pixels of {wildcards.set} at {wildcards.transform}"
     script:
-        "../scripts/pixels.py"
+        "../scripts/stimuli/pixels.py"
+
+
+rule consistency:
+    input:
+        stimuli=rules.select_stimuli.output.stimuli,
+    output:
+        report("results/consistency/{set}.csv", caption="../report/consistency.rst", category="Tables"),
+    log:
+        "logs/consistency/{set}.log",
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        source=lambda wildcards: config["datasets"][wildcards.set]["source"],
+        seed=config["seed"],
+    message:
+        "How far the viewers of {wildcards.set} agree"
+    script:
+        "../scripts/stimuli/consistency.py"

@@ -1,0 +1,54 @@
+"""The table of generalisation: every ρ in its own column, and notes that say which ρ they are of."""
+
+import numpy as np
+import pandas as pd
+
+from memscore.analysis import tables
+
+MODELS = [
+    {"model": model, "trained": True, "layer": layer, "index": i, "depth": float(i), "module_type": "", "n_features": 9}
+    for model in ("a", "b")
+    for i, layer in enumerate(("stem", "head"))
+]
+
+
+def scores(start, note=None):
+    """Rows as the jobs' files have them, in another order than the models'."""
+    rows = [{"model": row["model"], "layer": row["layer"]} for row in MODELS]
+    rows = [row | {"memorability": start + i, "memorability_split_1": 0.0, "note": None} for i, row in enumerate(rows)]
+    if note:
+        rows[1] |= {"memorability": np.nan, "note": note}
+    return pd.DataFrame(rows[::-1])
+
+
+def brain():
+    rows = scores(0.5).drop(columns="memorability_split_1").rename(columns={"memorability": "raw"})
+    return rows.assign(benchmark="s.IT", ceiling=0.8, score=0.3, error=0.01)
+
+
+def test_generalisation_has_a_column_for_each_rho():
+    within, across = {"x": scores(0.1), "y": scores(0.2)}, {("x", "y"): scores(0.3), ("y", "x"): scores(0.4)}
+    table = tables.generalisation(MODELS, within, across, brain())
+    assert list(table)[7:] == [
+        *("within.x", "within.y", "across.x.y", "across.y.x"),
+        *("s.IT.raw", "s.IT.ceiling", "s.IT.score", "s.IT.error", "note"),
+    ]
+    for column, start in {
+        "within.x": 0.1,
+        "within.y": 0.2,
+        "across.x.y": 0.3,
+        "across.y.x": 0.4,
+        "s.IT.raw": 0.5,
+    }.items():
+        np.testing.assert_allclose(table[column], start + np.arange(4))
+    assert (table["note"] == "").all()
+
+
+def test_notes_say_which_rho_they_are_of():
+    within = {"x": scores(0.1, "constant"), "y": scores(0.1)}
+    across = {("x", "y"): scores(0.1, "constant where fitted"), ("y", "x"): scores(0.1, "constant where tested")}
+    table = tables.generalisation(MODELS, within, across, None)
+    expected = "within.x: constant; across.x.y: constant where fitted; across.y.x: constant where tested"
+    assert table["note"].tolist() == ["", expected, "", ""]
+    assert table.loc[1, ["within.x", "across.x.y", "across.y.x"]].isna().all()
+    assert table.loc[1, "within.y"] == 1.1

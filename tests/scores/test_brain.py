@@ -1,0 +1,202 @@
+"""Benchmarks as files have them: order of stimuli, sessions with stimuli of their own, splits without strata."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memscore import correlation
+from memscore.errors import InputError
+from memscore.scores import brain
+from memscore.stimuli import benchmarks
+
+N_STIMULI, N_NEURONS, N_REPEATS, N_FEATURES = 60, 4, 4, 12
+
+
+def session(name="", seed=0, first=0, strata=None, n=N_STIMULI):
+    """A session's benchmark; its stimuli are s000, s001, … from `first`, in random order."""
+    rng = np.random.default_rng(seed)
+    signal = rng.standard_normal((n, 3)) @ rng.standard_normal((3, N_NEURONS))
+    trials = signal[..., None] + rng.standard_normal((n, N_NEURONS, N_REPEATS))
+    return benchmarks.make_benchmark(
+        trials,
+        stimulus_ids=[f"s{first + i:03d}" for i in rng.permutation(n)],
+        strata=strata,
+        neuroid_ids=[f"{name}-{i}" for i in range(N_NEURONS)],
+        region="V4",
+        session=name,
+        source=f"session {name}",
+    )
+
+
+def features(ids, seed=0):
+    """The same features for a stimulus, whatever the order."""
+    made = [np.random.default_rng([seed, int(stimulus[1:])]).standard_normal(N_FEATURES) for stimulus in ids]
+    return np.array(made)
+
+
+def scores(benchmark):
+    return brain.pearson_per_split(features(benchmark["stimulus_id"].values), benchmark)
+
+
+def test_a_constant_site_has_no_correlation():
+    """0.1 minus its mean is not quite 0: the rest must not be taken for a signal."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 200, 3))
+    a[:, 1] = b[:, 1] = 0.1
+    r = correlation.pearson(a, b)
+    assert np.isnan(r[1])
+    np.testing.assert_allclose(r[[0, 2]], [np.corrcoef(a[:, i], b[:, i])[0, 1] for i in (0, 2)])
+
+
+def test_splits_without_strata():
+    """Of scikit-learn's `ShuffleSplit`, whatever the stimuli are."""
+    from sklearn.model_selection import ShuffleSplit
+
+    train = benchmarks.cross_validation(57)
+    expected = ShuffleSplit(10, train_size=0.9, random_state=1).split(np.zeros((57, 3)))
+    for mine, (rows, held_out) in zip(train, expected, strict=True):
+        assert set(np.flatnonzero(mine)) == set(rows)
+        assert set(np.flatnonzero(~mine)) == set(held_out)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("strata", [None, "kind"])
+def test_splits_are_brainscores(strata):
+    pytest.importorskip("brainscore_vision")
+    from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
+    from brainscore_vision.metric_helpers.transformations import Split
+
+    n = 57
+    kinds = np.random.default_rng(0).choice(["a", "b", "c"], n)
+    assembly = NeuroidAssembly(
+        np.zeros((n, 1)),
+        dims=["presentation", "neuroid"],
+        coords={
+            "stimulus_id": ("presentation", [f"s{i}" for i in range(n)]),
+            "kind": ("presentation", kinds),
+            "neuroid_id": ("neuroid", [0]),
+            "region": ("neuroid", ["V4"]),
+        },
+    )
+    _, splits = Split(stratification_coord=strata).build_splits(assembly)
+    train = benchmarks.cross_validation(n, kinds if strata else None)
+    for mine, (rows, held_out) in zip(train, splits, strict=True):
+        assert set(np.flatnonzero(mine)) == set(rows)
+        assert set(np.flatnonzero(~mine)) == set(held_out)
+
+
+def test_site_without_a_response_is_named():
+    trials = np.ones((30, 3, 2))
+    trials[17, 1] = trials[20, 2] = np.nan
+    trials[5, 0, 1] = np.nan
+    with pytest.raises(InputError) as caught:
+        benchmarks.make_benchmark(trials, [f"s{i}" for i in range(30)], None, ["a", "b", "c"], "V4", source="mine")
+    message = "mine: neuroid b has no response to stimulus s17 (2 are missing in all); PLS regression needs every one"
+    assert str(caught.value) == message
+
+
+def test_session_is_asked_for_its_own_stimuli_only():
+    """Else no two sessions could be pooled."""
+    one, two = session("one", 1), session("two", 2, first=N_STIMULI)
+    pooled = benchmarks.pool([one, two])
+    assert np.isnan(pooled["responses"].values).sum() == 2 * N_STIMULI * N_NEURONS
+    holes = pooled["responses"].values.copy()
+    holes[np.flatnonzero(pooled["train"].values[1].any(0))[0], -1] = np.nan
+    parts = [
+        {str(n): pooled[part].values[i] for i, n in enumerate(pooled["session"].values)} for part in ("train", "test")
+    ]
+    with pytest.raises(InputError, match=r"neuroid two-3 has no response to stimulus s\d+ \(1 are missing"):
+        benchmarks.benchmark_dataset(
+            holes,
+            *parts,
+            pooled["neuroid_ceiling"].values,
+            stimulus_ids=pooled["stimulus_id"].values,
+            strata=pooled["stratum"].values,
+            neuroid_ids=pooled["neuroid_id"].values,
+            neuroid_sessions=pooled["neuroid_session"].values,
+            region="V4",
+        )
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), more=st.integers(0, 40))
+def test_order_of_stimuli_changes_nothing_else(seed, more):
+    """Each stimulus keeps its responses, stratum and part; those that were not shown are in no part."""
+    strata = list(np.random.default_rng(3).choice(["x", "y", "z"], N_STIMULI))
+    benchmark = session("one", strata=strata)
+    ids = np.random.default_rng(seed).permutation([f"s{i:03d}" for i in range(N_STIMULI + more)])
+    ordered = benchmarks.in_order_of(benchmark, list(ids))
+    assert list(ordered["stimulus_id"].values) == list(ids)
+    place = {stimulus: i for i, stimulus in enumerate(ids)}
+    rows = [place[stimulus] for stimulus in benchmark["stimulus_id"].values]
+    np.testing.assert_array_equal(ordered["responses"].values[rows], benchmark["responses"].values)
+    assert list(ordered["stratum"].values[rows]) == strata
+    for part in ("train", "test"):
+        np.testing.assert_array_equal(ordered[part].values[..., rows], benchmark[part].values)
+        assert ordered[part].values.sum() == benchmark[part].values.sum()
+    assert np.isnan(np.delete(ordered["responses"].values, rows, axis=0)).all()
+    back = benchmarks.in_order_of(benchmarks.in_order_of(ordered, list(ids)[::-1]), list(ids))
+    assert back.equals(ordered)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), more=st.integers(0, 40))
+def test_order_of_stimuli_does_not_change_the_score(seed, more):
+    benchmark = session("one")
+    ids = np.random.default_rng(seed).permutation([f"s{i:03d}" for i in range(N_STIMULI + more)])
+    ordered = benchmarks.in_order_of(benchmark, list(ids))
+    np.testing.assert_allclose(scores(ordered), scores(benchmark), rtol=0, atol=1e-9)
+
+
+def test_stimulus_that_is_not_in_the_set():
+    benchmark = session("one")
+    with pytest.raises(InputError, match=r"session one: stimulus 's058' is not in its stimulus set \(2 are not\)"):
+        benchmarks.in_order_of(benchmark, [f"s{i:03d}" for i in range(N_STIMULI - 2)])
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    firsts=st.lists(st.integers(0, 2 * N_STIMULI), min_size=1, max_size=3),
+    sizes=st.lists(st.integers(40, N_STIMULI), min_size=3, max_size=3),
+    seed=st.integers(0, 1000),
+)
+def test_pooled_sessions_score_as_each_alone(firsts, sizes, seed):
+    """However many stimuli they share."""
+    alone = [
+        session(f"session {k}", seed + k, first, n=n) for k, (first, n) in enumerate(zip(firsts, sizes, strict=False))
+    ]
+    pooled = benchmarks.pool(alone, source="all", stimulus_set="test")
+    np.testing.assert_allclose(scores(pooled), np.concatenate([scores(s) for s in alone], 1), rtol=0, atol=1e-9)
+    assert pooled.sizes["stimulus"] == len(set().union(*(s["stimulus_id"].values for s in alone)))
+    ceilings = np.concatenate([s["neuroid_ceiling"].values for s in alone], 1)
+    assert float(pooled["ceiling"]) == pytest.approx(benchmarks.median_then_mean(ceilings)[0])
+    assert pooled.attrs == {"source": "all", "stimulus_set": "test"}
+
+
+def test_pool_survives_its_file(tmp_path):
+    pooled = benchmarks.pool([session("one", 1), session("two", 2, first=30)], source="both")
+    benchmarks.write_benchmark(tmp_path / "pooled.nc", pooled)
+    np.testing.assert_array_equal(scores(benchmarks.read_benchmark(tmp_path / "pooled.nc")), scores(pooled))
+
+
+def test_pool_has_no_ceiling_where_a_session_has_none():
+    two = session("two", 2, first=N_STIMULI)
+    averages = benchmarks.make_benchmark(
+        two["responses"].values[..., None], two["stimulus_id"].values, None, two["neuroid_id"].values, "V4", "two"
+    )
+    pooled = benchmarks.pool([session("one", 1), averages])
+    assert np.isnan(pooled["ceiling"])
+    similarity = brain.similarity(features(pooled["stimulus_id"].values), pooled)
+    assert np.isnan(similarity.score)
+    assert np.isfinite(similarity.raw)
+
+
+def test_strata_are_pooled():
+    kinds = ["a", "b"] * (N_STIMULI // 2)
+    one, two = session("one", 1, strata=kinds), session("two", 1, first=30, strata=kinds)
+    pooled = benchmarks.pool([one, two])
+    expected = {}
+    for part in (two, one):
+        expected |= dict(zip(part["stimulus_id"].values, part["stratum"].values, strict=True))
+    assert dict(zip(pooled["stimulus_id"].values, pooled["stratum"].values, strict=True)) == expected

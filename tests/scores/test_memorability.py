@@ -1,0 +1,245 @@
+"""The memorability of a layer against scikit-learn and scipy, split by split, and what must not leak into it."""
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+from sklearn.cross_decomposition import PLSRegression
+
+from memscore import correlation
+from memscore.scores import memorability
+from memscore.scores.pls import predict_splits
+
+
+def layer(n, p, seed=0):
+    """float32 activations behind a ReLU, a third of them zero, and viewers' hit rates in steps of 1/80."""
+    rng = np.random.default_rng(seed)
+    z = rng.standard_normal((n, 20))
+    x = np.maximum(z @ rng.standard_normal((20, p)) + 2 * rng.standard_normal((n, p)) + 1, 0)
+    drive = z[:, :5] @ rng.standard_normal(5)
+    return x.astype(np.float32), rng.binomial(80, 1 / (1 + np.exp(-1 - 0.5 * drive))) / 80
+
+
+def lamem_splits(n, k=5, seed=1):
+    rng = np.random.default_rng(seed)
+    n_train, n_val = round(0.766 * n), round(0.064 * n)
+    parts = np.stack([rng.permutation(np.repeat([0, 1, 2], [n_train, n_val, n - n_train - n_val])) for _ in range(k)])
+    return parts == 0, parts == 2
+
+
+def independent_rho(x, y, train, test, n_components):
+    x = x.astype(np.float64)
+    rho = []
+    for fit, held_out in zip(train, test, strict=True):
+        model = PLSRegression(n_components, scale=False).fit(x[fit], y[fit])
+        rho.append(spearmanr(model.predict(x[held_out]).ravel(), y[held_out]).statistic)
+    return np.array(rho)
+
+
+@pytest.mark.parametrize(("n", "p"), [(400, 100), (200, 600), (150, 150), (300, 26)])
+@pytest.mark.parametrize("n_components", [25, 5])
+def test_equals_scikit_learn_and_scipy(n, p, n_components):
+    x, y = layer(n, p)
+    train, test = lamem_splits(n)
+    rho, note = memorability.score(x, y, train, test, n_components)
+    assert note == ""
+    assert rho.shape == (5,)
+    np.testing.assert_allclose(rho, independent_rho(x, y, train, test, n_components), rtol=0, atol=1e-4)
+
+
+def test_splits_with_scores_of_their_own():
+    """As LaMem's: each split trains and tests on its row, whether or not another split has the same."""
+    x, y = layer(200, 60)
+    train, test = lamem_splits(200)
+    noise = np.random.default_rng(2).normal(0, 0.05, (2, 200))
+    own = np.stack([y, y + noise[0], y, y + noise[1], y + noise[0]])
+    rho, note = memorability.score(x, own, train, test, 25)
+    assert note == ""
+    for k in range(5):
+        expected = independent_rho(x, own[k], train[[k]], test[[k]], 25)
+        np.testing.assert_allclose(rho[[k]], expected, rtol=0, atol=1e-4)
+    same, _ = memorability.score(x, np.tile(y, (5, 1)), train, test, 25)
+    np.testing.assert_array_equal(same, memorability.score(x, y, train, test, 25)[0])
+
+
+@pytest.mark.parametrize("p", [1, 3, 24])
+def test_fewer_features_than_components(p):
+    x, y = layer(200, p)
+    train, test = lamem_splits(200)
+    rho, note = memorability.score(x, y, train, test, 25)
+    assert note == ""
+    np.testing.assert_allclose(rho, independent_rho(x, y, train, test, p), rtol=0, atol=1e-4)
+
+
+def test_offset_scale_and_silent_features_change_nothing():
+    x, y = layer(200, 60)
+    train, test = lamem_splits(200)
+    expected, _ = memorability.score(x, y, train, test, 25)
+    silent = np.c_[x, np.full((200, 9), 0.1, np.float32)]
+    for changed in (x.astype(np.float64) * 1e3 + 1e4, x[:, ::-1], silent):
+        rho, note = memorability.score(changed, y, train, test, 25)
+        assert note == ""
+        np.testing.assert_allclose(rho, expected, rtol=0, atol=1e-4)
+
+
+def test_validation_stimuli_are_neither_fitted_nor_tested():
+    x, y = layer(200, 60)
+    train, test = lamem_splits(200, k=1)
+    expected, _ = memorability.score(x, y, train, test, 25)
+    neither = ~(train | test)[0]
+    assert neither.any()
+    x[neither] = 1000.0
+    y[neither] = 1 - y[neither]
+    np.testing.assert_allclose(memorability.score(x, y, train, test, 25)[0], expected, rtol=0, atol=1e-9)
+
+
+def test_test_scores_never_reach_the_fit():
+    """Whatever the viewers said of test images, the predictions stay."""
+    x, y = layer(200, 60)
+    train, test = lamem_splits(200)
+    for k in range(5):
+        predicted = predict_splits(x, y[:, None], train[[k]])[0]
+        for other in (np.zeros(200), np.ones(200), np.random.default_rng(k).permutation(y)):
+            changed = np.where(test[k], other, y)
+            assert (changed != y).any()
+            np.testing.assert_allclose(
+                predict_splits(x, changed[:, None], train[[k]])[0], predicted, rtol=0, atol=1e-12
+            )
+
+
+def test_nothing_is_predicted_where_there_is_nothing_to_predict():
+    """A leak would show as ρ far from zero where features are noise; the fit itself is perfect there."""
+    rng = np.random.default_rng(2)
+    n = 300
+    train, test = lamem_splits(n, k=20)
+    rho, _ = memorability.score(rng.standard_normal((n, 500)), rng.random(n), train, test, 25)
+    assert abs(rho.mean()) < 3 / np.sqrt(n)
+
+
+def test_test_scores_flipped_flip_rho():
+    x, y = layer(200, 60)
+    train, test = lamem_splits(200, k=1)
+    rho, _ = memorability.score(x, y, train, test, 25)
+    flipped, _ = memorability.score(x, np.where(test[0], 1 - y, y), train, test, 25)
+    np.testing.assert_allclose(flipped, -rho, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_layer_with_one_number_that_is_none(value):
+    x, y = layer(100, 30)
+    x[3, 7] = value
+    rho, note = memorability.score(x, y, *lamem_splits(100), 25)
+    assert np.isnan(rho).all()
+    assert rho.shape == (5,)
+    assert note == "not finite"
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e4])
+@pytest.mark.parametrize("p", [1, 30, 300])
+def test_constant_layer(value, p):
+    _, y = layer(100, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rho, note = memorability.score(np.full((100, p), value, np.float32), y, *lamem_splits(100), 25)
+    assert np.isnan(rho).all()
+    assert rho.shape == (5,)
+    assert note == "constant"
+
+
+@pytest.mark.parametrize("p", [1, 30, 300])
+@pytest.mark.parametrize("background", [0.0, 0.3])
+def test_layer_constant_in_training_has_no_rho_in_that_split(p, background):
+    _, y = layer(100, 1)
+    train, test = lamem_splits(100)
+    only = np.flatnonzero(test[0] & train[1])[0]
+    x = np.full((100, p), background)
+    x[only] += np.random.default_rng(0).standard_normal(p)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rho, note = memorability.score(x, y, train, test, 25)
+    assert np.isnan(rho[0])
+    assert note == "constant prediction"
+
+
+def test_constant_scores_have_no_rho():
+    x, y = layer(100, 30)
+    train, test = lamem_splits(100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rho, note = memorability.score(x, np.where(test[2], 0.7, y), train, test, 25)
+    assert np.isnan(rho[2])
+    assert note
+
+
+def test_rank_correlation_equals_scipy_with_ties():
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 5, 60), rng.integers(0, 5, 60)
+    assert correlation.rank_correlation(a, b) == spearmanr(a, b).statistic
+    assert np.isnan(correlation.rank_correlation(np.ones(60), b))
+    assert np.isnan(correlation.rank_correlation(a, np.ones(60)))
+
+
+def two_sets(n=(300, 200), p=60):
+    """Two stimulus sets that people remember for the same reasons."""
+    x, y = layer(sum(n), p)
+    return (x[: n[0]], x[n[0] :]), (y[: n[0]], y[n[0] :])
+
+
+def independent_across(x, y, n_components):
+    model = PLSRegression(n_components, scale=False).fit(x[0].astype(np.float64), y[0])
+    return spearmanr(model.predict(x[1].astype(np.float64)).ravel(), y[1]).statistic
+
+
+@pytest.mark.parametrize(("n", "p"), [((300, 200), 60), ((60, 200), 300), ((200, 40), 26), ((300, 100), 3)])
+def test_across_equals_scikit_learn_and_scipy(n, p):
+    x, y = two_sets(n, p)
+    for fitted, tested in ((x, y), (x[::-1], y[::-1])):
+        rho, note = memorability.generalise(fitted, tested, 25)
+        assert note == ""
+        assert rho == pytest.approx(independent_across(fitted, tested, min(25, p)), abs=1e-6)
+
+
+def test_across_has_a_direction():
+    x, y = two_sets((300, 60))
+    assert memorability.generalise(x, y, 25)[0] != memorability.generalise(x[::-1], y[::-1], 25)[0]
+
+
+def test_across_predicts_without_the_tested_scores_and_offset():
+    """What is predicted for one image depends neither on its own score nor on which others are predicted with it."""
+    x, y = two_sets()
+    predicted = memorability.predict_other(x[0], x[1], y[0], 25)
+    assert predicted.shape == (200,)
+    some = memorability.predict_other(x[0], x[1][50:60], y[0], 25)
+    np.testing.assert_allclose(some, predicted[50:60], rtol=0, atol=1e-10)
+    other = memorability.predict_other(x[0], np.concatenate([x[1], 1e3 + x[1]]), y[0], 25)[:200]
+    np.testing.assert_allclose(other, predicted, rtol=0, atol=1e-7)
+    flipped = memorability.generalise(x, (y[0], 1 - y[1]), 25)[0]
+    assert flipped == pytest.approx(-memorability.generalise(x, y, 25)[0], abs=1e-12)
+
+
+def test_nothing_goes_across_between_noise():
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((300, 500)), rng.standard_normal((2000, 500))
+    rho, _ = memorability.generalise(x, (rng.random(300), rng.random(2000)), 25)
+    assert abs(rho) < 3 / np.sqrt(2000)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize(("value", "note"), [(np.nan, "not finite"), (1.0, "constant")])
+def test_a_layer_flawed_on_one_set_has_no_rho_across(which, value, note):
+    x, y = two_sets()
+    x[which][:] = value
+    rho, said = memorability.generalise(x, y, 25)
+    assert np.isnan(rho)
+    assert said == f"{note} where {('fitted', 'tested')[which]}"
+
+
+@pytest.mark.filterwarnings("error")
+def test_constant_scores_of_one_set_have_no_rho_across():
+    x, y = two_sets()
+    for scores in ((np.full(300, 0.7), y[1]), (y[0], np.full(200, 0.7))):
+        rho, note = memorability.generalise(x, scores, 25)
+        assert np.isnan(rho)
+        assert note == "constant prediction"

@@ -1,0 +1,119 @@
+"""Human consistency against simulated viewers whose every chance of remembering is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+
+from memscore.errors import InputError
+from memscore.stimuli import consistency
+
+
+def chances(n_images, seed=0):
+    """Each image's true chance of being remembered."""
+    rng = np.random.default_rng(seed)
+    return 1 / (1 + np.exp(-1 - 0.8 * rng.standard_normal(n_images)))
+
+
+def make_table(p, n_responses, seed=1):
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame({"memorability": rng.binomial(n_responses, p) / n_responses, "n_responses": n_responses})
+
+
+def row_of(table, source="table", seed=0):
+    return consistency.consistency(table, "mine.csv", source, seed)
+
+
+# Spearman-Brown is exact for Pearson correlations of parallel halves: ranks and ties at few responses cost a little.
+@pytest.mark.parametrize(("n", "tolerance"), [(5, 0.03), (10, 0.02), (21, 0.015), (80, 0.01), (320, 0.01)])
+def test_known_chances_are_recovered(n, tolerance):
+    """Two halves of viewers, as many other viewers, and the one who knows the chances: all simulated one by one."""
+    p, rng = chances(20_000), np.random.default_rng(2)
+    viewers = rng.random((n, len(p))) < p
+    others = rng.binomial(n, p)
+    row = row_of(pd.DataFrame({"memorability": viewers.mean(0), "n_responses": n}))
+    halves = spearmanr(viewers[: n // 2].mean(0), viewers[n // 2 :].mean(0)).statistic
+    assert row["split_half"] == pytest.approx(halves, abs=0.015)
+    assert row["human_consistency"] == pytest.approx(spearmanr(viewers.mean(0), others).statistic, abs=tolerance)
+    assert row["perfect_predictor"] == pytest.approx(spearmanr(viewers.mean(0), p).statistic, abs=tolerance)
+    assert row["n_images"] == len(p)
+    assert row["source"] == "split halves of responses"
+
+
+def test_unequal_numbers_of_responses():
+    p, rng = chances(20_000), np.random.default_rng(3)
+    n = rng.integers(10, 120, len(p))
+    row = row_of(make_table(p, n))
+    other = rng.binomial(n, p) / n
+    score = make_table(p, n)["memorability"]
+    assert row["human_consistency"] == pytest.approx(spearmanr(score, other).statistic, abs=0.015)
+    assert row["perfect_predictor"] == pytest.approx(spearmanr(score, p).statistic, abs=0.015)
+
+
+def test_viewers_who_agree_on_nothing_are_not_consistent():
+    row = row_of(make_table(np.full(5_000, 0.7), 40))
+    assert 0 <= row["human_consistency"] < 0.06
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "table",
+    [
+        pd.DataFrame({"memorability": 0.5, "n_responses": [40] * 50}),
+        pd.DataFrame({"memorability": 1.0, "n_responses": [40] * 50}),
+        pd.DataFrame({"memorability": [0.0, 1.0] * 25, "n_responses": 1}),
+        pd.DataFrame({"memorability": [0.2, 0.4], "n_responses": 5}),
+        pd.DataFrame({"memorability": [0.2, 0.4, 0.6]}),
+        pd.DataFrame({"memorability": [0.2, 0.4, 0.6], "n_responses": np.nan}),
+    ],
+    ids=["equal scores", "all remembered", "one response", "two images", "no responses known", "none filled in"],
+)
+def test_no_consistency_where_there_is_none_to_see(table):
+    row = row_of(table)
+    assert np.isnan([row["split_half"], row["human_consistency"], row["perfect_predictor"]]).all()
+
+
+def test_images_whose_responses_are_not_known_are_left_out():
+    known = make_table(chances(400), 30)
+    unknown = pd.DataFrame({"memorability": [0.1, 0.9, 1.0], "n_responses": [np.nan, np.nan, 1]})
+    assert row_of(pd.concat([known, unknown], ignore_index=True)) == row_of(known)
+
+
+def test_responses_cut_in_halves_add_up():
+    """Of three responses with one or two hits, the halves are of one and of two, and hits are never made up."""
+    memorability, n = np.array([0, 1 / 3, 2 / 3, 1.0] * 10), np.full(40, 3)
+    assert 0 < consistency.split_half(memorability, n, seed=0) < 1
+    certain = np.array([0.0, 1.0] * 20)
+    assert consistency.split_half(certain, np.full(40, 3), seed=0) == pytest.approx(1.0)
+
+
+def test_seeded():
+    table = make_table(chances(300), 20)
+    assert row_of(table, seed=1) == row_of(table, seed=1)
+    assert row_of(table, seed=1) != row_of(table, seed=2)
+    assert row_of(table, seed=1)["human_consistency"] == pytest.approx(
+        row_of(table, seed=2)["human_consistency"], abs=0.02
+    )
+
+
+def test_published_where_there_are_no_responses():
+    scores = pd.DataFrame({"memorability": np.linspace(0.2, 0.9, 30)})
+    row = row_of(scores, "lamem")
+    assert (row["split_half"], row["human_consistency"]) == (0.68, 0.68)
+    assert np.isnan(row["perfect_predictor"])
+    assert row["source"] == "published: Khosla et al. 2015"
+    assert row_of(make_table(chances(300), 20), "lamem")["source"] == "split halves of responses"
+    assert row_of(scores)["source"] == ""
+
+
+@pytest.mark.parametrize("entry", ["many", -1, 2.5, np.inf])
+def test_responses_that_are_no_number_are_refused(entry):
+    table = pd.DataFrame({"memorability": [0.2, 0.4, 0.6], "n_responses": [10, entry, 10]})
+    with pytest.raises(InputError, match=r"^mine\.csv: line 3: n_responses is .*; it must be a whole number"):
+        row_of(table)
+
+
+def test_described():
+    assert consistency.described(None) == consistency.described({"human_consistency": np.nan, "source": ""}) == ""
+    row = {"human_consistency": 0.68, "source": "published: Khosla et al. 2015"}
+    assert consistency.described(row) == "human consistency 0.68 (published: Khosla et al. 2015)"

@@ -1,0 +1,270 @@
+"""Cowley's V4 recordings, from a server on loopback and from a folder, whole and broken."""
+
+import io
+import subprocess
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from memscore import download
+from memscore.errors import InputError
+from memscore.stimuli import benchmarks, tables
+from memscore.stimuli.pixels import load_image
+from memscore.stimuli.sources import cowley2023
+
+N_IMAGES, N_NEURONS, N_REPEATS = 60, 5, 4
+FIRST, SECOND = "210101", "200202"
+
+
+def archive(seed, folder="", numbers=range(1, N_IMAGES + 1)):
+    """A zip of images, in a folder or not, with what a Mac adds."""
+    rng = np.random.default_rng(seed)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as target:
+        for number in rng.permutation(list(numbers)):
+            image = io.BytesIO()
+            pixels = np.full((8, 8, 3), [number, seed, 128], dtype=np.uint8)
+            Image.fromarray(pixels).save(image, "jpeg", quality=95)
+            target.writestr(f"{folder}image{number}.jpg", image.getvalue())
+        target.writestr(f"__MACOSX/{folder}._image1.jpg", b"resource fork")
+        target.writestr(f"{folder}.DS_Store", b"")
+    return file.getvalue()
+
+
+def array(values):
+    file = io.BytesIO()
+    np.save(file, values)
+    return file.getvalue()
+
+
+def spikes(seed, n_images=N_IMAGES):
+    """(neuron, image, repeat); some repeats were not shown."""
+    rng = np.random.default_rng(seed)
+    trials = rng.poisson(rng.gamma(2, 2, (N_NEURONS, n_images, 1)), (N_NEURONS, n_images, N_REPEATS)).astype(float)
+    trials[:, ::3, 3] = np.nan
+    return trials
+
+
+@pytest.fixture
+def data():
+    """The repository's files by name: one session's zip is flat, the other's has a folder inside."""
+    return {
+        f"images/images_{FIRST}.zip": archive(1),
+        f"responses_raw/responses_{FIRST}.npy": array(spikes(1)),
+        f"images/images_{SECOND}.zip": archive(2, folder=f"images_{SECOND}/"),
+        f"responses_raw/responses_{SECOND}.npy": array(spikes(2)),
+    }
+
+
+@pytest.fixture
+def repository(serve, data, tmp_path, monkeypatch):
+    """The authors' repository on loopback, pinned by the ids that Git itself gives its files."""
+
+    def blob(name):
+        command = ["git", "hash-object", "--stdin"]
+        return subprocess.run(command, input=data[name], capture_output=True, check=True).stdout.decode().strip()
+
+    rows = ["session,images,responses_raw"] + [
+        f"{s},{blob(f'images/images_{s}.zip')},{blob(f'responses_raw/responses_{s}.npy')}" for s in (SECOND, FIRST)
+    ]
+    (tmp_path / "pinned.csv").write_text("\n".join(rows) + "\n")
+
+    def answer(method, path, headers):
+        name = path.removeprefix("/data/")
+        return (200, {}, data[name]) if name in data else (404, {}, b"404: Not Found")
+
+    server = serve(answer)
+    monkeypatch.setattr(cowley2023, "REPOSITORY", f"{server.url}/data")
+    monkeypatch.setattr(cowley2023, "PINNED", tmp_path / "pinned.csv")
+    monkeypatch.setattr(cowley2023, "DOWNLOADS", tmp_path / "study/resources/downloads/cowley2023")
+    return server
+
+
+@pytest.fixture
+def directory(data, tmp_path):
+    """The user's copy of data_V4_responses."""
+    for name, content in data.items():
+        path = tmp_path / "copy" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return tmp_path / "copy"
+
+
+def stage(tmp_path, sessions=(FIRST, SECOND), directory=None):
+    """What the two staging jobs do; (stimulus table, benchmark)."""
+    table = tmp_path / "study/resources/stimuli/benchmarks/cowley2023/stimuli.csv"
+    source = {"sessions": list(sessions), "directory": directory and str(directory)}
+    cowley2023.stage_stimuli(table, "cowley2023.V4", **source)
+    benchmark = cowley2023.load_benchmark("cowley2023.V4", table, **source)
+    return table, benchmarks.in_order_of(benchmark, list(tables.read_table(table)["stimulus_id"]))
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_two_sessions_downloaded_and_pooled(repository, tmp_path):
+    table_path, benchmark = stage(tmp_path)
+    table = tables.read_table(table_path)
+    names = [f"{session}-{number:04d}" for session in (FIRST, SECOND) for number in range(1, N_IMAGES + 1)]
+    assert list(table["stimulus_id"]) == names
+    for seed, session in ((1, FIRST), (2, SECOND)):
+        for number in (1, 9, 10, N_IMAGES):
+            pixel = load_image(table_path.parent / f"images/{session}/image{number:04d}.jpg").getpixel((4, 4))
+            np.testing.assert_allclose(pixel, [number, seed, 128], atol=4)
+
+    assert list(benchmark["session"].values) == [FIRST, SECOND]
+    assert list(benchmark["neuroid_session"].values) == [FIRST] * N_NEURONS + [SECOND] * N_NEURONS
+    assert benchmark["neuroid_id"].values[0] == f"{FIRST}-00"
+    responses = benchmark["responses"].values
+    for i, seed in enumerate((1, 2)):
+        images = slice(i * N_IMAGES, (i + 1) * N_IMAGES)
+        sites = slice(i * N_NEURONS, (i + 1) * N_NEURONS)
+        np.testing.assert_allclose(responses[images, sites], np.nanmean(spikes(seed), axis=2).T)
+        assert np.isnan(np.delete(responses[:, sites], images, axis=0)).all()
+        assert (benchmark["train"].values[i] + benchmark["test"].values[i])[:, images].all()
+        assert not np.delete(benchmark["train"].values[i] | benchmark["test"].values[i], images, axis=1).any()
+    assert np.isfinite(benchmark["ceiling"])
+    assert len(repository.requests) == 4
+
+    stage(tmp_path)
+    assert len(repository.requests) == 4
+
+
+def test_sessions_come_in_the_order_of_the_config(repository, tmp_path):
+    _, benchmark = stage(tmp_path, (SECOND, FIRST))
+    assert list(benchmark["session"].values) == [SECOND, FIRST]
+    assert str(benchmark["stimulus_id"].values[0]) == f"{SECOND}-0001"
+
+
+def test_blob_id_is_what_git_says(tmp_path):
+    for content in (b"", b"one\n", bytes(range(256)) * 9000):
+        path = tmp_path / "file"
+        path.write_bytes(content)
+        git = subprocess.run(["git", "hash-object", path], capture_output=True, text=True, check=True).stdout.strip()
+        assert download.git_blob_id(path) == git
+
+
+def test_a_broken_download_is_fetched_again(repository, tmp_path):
+    stage(tmp_path)
+    broken = cowley2023.DOWNLOADS / f"responses_raw/responses_{FIRST}.npy"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:-1])
+    stage(tmp_path)
+    assert broken.read_bytes() == whole
+    assert len(repository.requests) == 5
+
+
+FAULTS = {
+    "changed": ["not the file it was", "Git blob", "try again"],
+    404: ["answers 404", "is the address right?"],
+    500: ["answers 500", "try again later"],
+    "hang up": ["cannot be downloaded", "try again"],
+    "refuse": ["cannot be downloaded", "login node", "directory:"],
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_server_that_fails(repository, tmp_path, fault):
+    repository.fault = fault
+    if fault == "refuse":
+        repository.stop()
+    with pytest.raises(InputError) as caught:
+        stage(tmp_path)
+    message = str(caught.value)
+    assert message.startswith(f"{repository.url}/data/images/images_{FIRST}.zip: ")
+    assert "\n" not in message
+    for words in FAULTS[fault]:
+        assert words in message
+    assert files(tmp_path / "study") == []
+
+    if fault != "refuse":
+        repository.fault = None
+        stage(tmp_path)
+
+
+def test_session_that_there_is_not(repository, tmp_path):
+    with pytest.raises(InputError, match=f"no session '990101' with images; there are {SECOND}, {FIRST}"):
+        stage(tmp_path, (FIRST, "990101"))
+    assert not (tmp_path / "study/resources/stimuli").exists()
+
+
+def test_known_sessions():
+    """All that are pinned have both ids, and look like what the config's schema asks for."""
+    rows = [line.split(",") for line in cowley2023.PINNED.read_text().splitlines()]
+    assert rows[0] == ["session", "images", "responses_raw"]
+    assert len(rows) > 4
+    for session, *blobs in rows[1:]:
+        assert session.isdigit()
+        assert len(session) == 6
+        assert all(len(blob) == 40 for blob in blobs)
+
+
+def test_a_copy_needs_no_server(repository, directory, tmp_path):
+    _, downloaded = stage(tmp_path)
+    repository.stop()
+    _, copied = stage(tmp_path / "other", directory=directory)
+    assert copied.equals(downloaded)
+
+
+def test_averages_have_no_ceiling(directory, tmp_path):
+    """As where only responses_repeat_averaged was copied."""
+    raw = directory / f"responses_raw/responses_{FIRST}.npy"
+    averaged = directory / f"responses_repeat_averaged/responses_{FIRST}.npy"
+    averaged.parent.mkdir()
+    np.save(averaged, np.nanmean(np.load(raw), axis=2))
+    _, from_raw = stage(tmp_path, [FIRST], directory)
+    raw.unlink()
+    _, from_averages = stage(tmp_path, [FIRST], directory)
+    np.testing.assert_allclose(from_averages["responses"].values, from_raw["responses"].values)
+    np.testing.assert_array_equal(from_averages["train"].values, from_raw["train"].values)
+    assert np.isfinite(from_raw["ceiling"])
+    assert np.isnan(from_averages["ceiling"])
+    _, pooled = stage(tmp_path, [SECOND, FIRST], directory)
+    assert np.isnan(pooled["ceiling"])
+
+
+IMAGES, RAW = f"images/images_{SECOND}.zip", f"responses_raw/responses_{SECOND}.npy"
+
+
+def damaged(content):
+    """A zip with one image's bytes overwritten, its directory whole."""
+    where = content.index(b".jpg") + 100
+    return content[:where] + b"?" * 20 + content[where + 20 :]
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "words"),
+    [
+        (IMAGES, None, ["directory: no file", "copy data_V4_responses whole"]),
+        (RAW, None, ["directory: no file", "copy data_V4_responses whole"]),
+        (IMAGES, lambda content: content[:-30], ["not a whole zip archive", "copy it again"]),
+        (IMAGES, damaged, ["not a whole zip archive", "copy it again"]),
+        (IMAGES, lambda content: archive(2, folder="photo_"), ["no images named image1.jpg"]),
+        (RAW, lambda content: content[:-30], ["cannot be read as a NumPy array", "copy it again"]),
+        (RAW, lambda content: b"", ["cannot be read as a NumPy array", "copy it again"]),
+        (RAW, lambda content: array(np.nanmean(spikes(2), 2)), ["has shape (5, 60)", "(neuron, image, repeat)"]),
+        (RAW, lambda content: array(spikes(2, 59)), [IMAGES, "59", "60"]),
+        (RAW, lambda content: array(spikes(2, 61)), [IMAGES, "61", "60"]),
+        (IMAGES, lambda content: archive(2, numbers=range(2, 62)), [RAW, "60", "image61.jpg"]),
+    ],
+)
+def test_copy_that_is_not_whole(directory, tmp_path, name, spoil, words):
+    path = directory / name
+    whole = path.read_bytes()
+    path.unlink()
+    if spoil:
+        path.write_bytes(spoil(whole))
+    with pytest.raises(InputError) as caught:
+        stage(tmp_path, directory=directory)
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+    assert files(tmp_path / "study") == []
+
+    path.write_bytes(whole)
+    stage(tmp_path, directory=directory)

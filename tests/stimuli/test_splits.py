@@ -1,0 +1,112 @@
+"""Made splits: the proportions of LaMem in the whole and in each stratum, by the seed, whatever the order."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memscore.stimuli import splits, tables
+
+SHARES = {"train": 45_000 / 58_741, "val": 3_741 / 58_741, "test": 10_000 / 58_741}
+
+
+unhurried = settings(deadline=None)  # a busy machine is no failure
+
+
+def ids_of(n: int) -> pd.Series:
+    return pd.Series([f"{i}.jpg" for i in range(n)])
+
+
+@st.composite
+def stimulus_sets(draw, fewest=1):
+    """(ids, strata): groups of any sizes, singles among them."""
+    n = draw(st.integers(fewest, 800))
+    groups = draw(st.integers(1, n))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return ids_of(n), rng.integers(0, groups, n)
+
+
+@unhurried
+@given(stimulus_set=stimulus_sets(), n_splits=st.integers(1, 4), seed=st.integers(0, 2**32 - 1))
+def test_every_stimulus_is_on_one_side_in_the_proportions_of_lamem(stimulus_set, n_splits, seed):
+    ids, strata = stimulus_set
+    made = splits.made_splits(ids, strata, n_splits, seed)
+    assert list(made) == [f"split_{k + 1}" for k in range(n_splits)]
+    assert len(made) == len(ids)
+    for column in made:
+        assert made[column].isin(tables.SPLIT_VALUES).all()
+        counts = made[column].value_counts()
+        assert tuple(counts.get(side, 0) for side in tables.SPLIT_VALUES) == splits.sizes(len(ids))
+
+
+@unhurried
+@given(n=st.integers(0, 100_000))
+def test_sizes(n):
+    train, val, test = splits.sizes(n)
+    assert train + val + test == n
+    assert min(train, val, test) >= 0
+    assert test >= min(n, 3)
+    if n >= 18:
+        for size, share in zip((train, val, test), SHARES.values(), strict=True):
+            assert abs(size - share * n) <= 1
+
+
+def test_sizes_of_lamem_and_of_ten_photographs():
+    assert splits.sizes(58_741) == (45_000, 3_741, 10_000)
+    assert splits.sizes(10) == (6, 1, 3)
+
+
+@unhurried
+@given(stimulus_set=stimulus_sets(fewest=18), seed=st.integers(0, 2**32 - 1))
+def test_each_stratum_has_the_proportions_of_the_whole(stimulus_set, seed):
+    ids, strata = stimulus_set
+    made = splits.made_splits(ids, strata, 1, seed)["split_1"]
+    inside = pd.crosstab(strata, made).reindex(columns=tables.SPLIT_VALUES, fill_value=0)
+    shares = np.array(splits.sizes(len(ids))) / len(ids)
+    expected = inside.sum(axis=1).to_numpy()[:, None] * shares
+    # To the stimulus; what is left for val is itself rounded, and train is the rest.
+    assert (np.abs(inside.to_numpy() - expected) <= [2.2, 1.2, 1]).all()
+
+
+@unhurried
+@given(stimulus_set=stimulus_sets(), seed=st.integers(0, 2**32 - 1), data=st.data())
+def test_the_seed_decides_and_the_order_does_not(stimulus_set, seed, data):
+    ids, strata = stimulus_set
+    made = splits.made_splits(ids, strata, 2, seed)
+    order = np.array(data.draw(st.permutations(range(len(ids)))))
+    shuffled = splits.made_splits(ids.iloc[order].reset_index(drop=True), strata[order], 2, seed)
+    assert (shuffled.to_numpy() == made.to_numpy()[order]).all()
+
+
+def test_seeds_and_splits_differ():
+    strata = np.zeros(500, dtype=int)
+    made = splits.made_splits(ids_of(500), strata, 2, 1)
+    assert (made["split_1"] != made["split_2"]).mean() > 0.3
+    assert (made["split_1"] != splits.made_splits(ids_of(500), strata, 1, 2)["split_1"]).mean() > 0.3
+
+
+@pytest.mark.parametrize("strata", [np.zeros(40, dtype=int), np.arange(40), np.arange(40) // 4], ids=str)
+def test_everyone_is_tested_on_as_often(strata):
+    """Also those that are alone in their stratum."""
+    made = splits.made_splits(ids_of(40), strata, 2000, 1)
+    share = splits.sizes(40)[2] / 40
+    tested = (made == "test").to_numpy().mean(1)
+    assert np.abs(tested - share).max() < 5 * np.sqrt(share * (1 - share) / 2000)
+
+
+@unhurried
+@given(n=st.integers(10, 400), levels=st.integers(1, 400), seed=st.integers(0, 1000))
+def test_strata_by_score_are_equally_many_and_in_order(n, levels, seed):
+    memorability = pd.Series(np.random.default_rng(seed).integers(0, levels, n) / levels)
+    strata = splits.by_score(ids_of(n), memorability)
+    counts = np.bincount(strata)
+    assert len(counts) == 10
+    assert np.ptp(counts) <= 1
+    for lower in range(9):
+        assert memorability[strata == lower].max() <= memorability[strata == lower + 1].min()
+
+
+def test_strata_by_group():
+    assert list(splits.by_group(pd.Series(["b", "a", "b", "c", ""]))) == [2, 1, 2, 3, 0]
+    assert list(splits.by_group(pd.Series([10, 9, 10]))) == [0, 1, 0]

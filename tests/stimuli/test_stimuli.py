@@ -1,0 +1,486 @@
+"""Stimulus tables, splits and pixels: every kind of image file, and every way a table can be wrong."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from memscore.errors import InputError
+from memscore.stimuli import tables
+from memscore.stimuli.pixels import images_in_folder, images_of_table, load_image, references, write_pixels
+from memscore.stimuli.sources import table as table_source
+from memscore.stimuli.splits import lamem_like_splits, memorability_splits
+
+RED, WHITE = (255, 0, 0), (255, 255, 255)
+
+
+def refusal(function, *arguments, **keywords) -> str:
+    with pytest.raises(InputError) as caught:
+        function(*arguments, **keywords)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1, message
+    return message
+
+
+def colours(n_rows=20, n_columns=30, seed=0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (n_rows, n_columns, 3), dtype=np.uint8)
+
+
+def photograph(n_rows=90, n_columns=120) -> Image.Image:
+    """Smooth enough for JPEG to keep."""
+    return Image.fromarray(colours(3, 4)).resize((n_columns, n_rows), Image.Resampling.BICUBIC)
+
+
+def pixels_of(path) -> np.ndarray:
+    image = load_image(path)
+    assert image.mode == "RGB"
+    return np.asarray(image)
+
+
+# Images
+
+
+def truncated(path):
+    photograph().save(path, "JPEG")
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def looping_link(path):
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        pytest.param(lambda path: None, "no such image", id="missing"),
+        pytest.param(lambda path: path.symlink_to("nowhere.jpg"), "no such image", id="broken-link"),
+        pytest.param(truncated, "truncated", id="truncated"),
+        pytest.param(lambda path: path.write_bytes(b""), "empty", id="zero-size"),
+        pytest.param(lambda path: path.write_text("no image"), "cannot be read", id="text"),
+        pytest.param(lambda path: path.mkdir(), "cannot be read", id="directory"),
+        pytest.param(looping_link, "cannot be read", id="looping-link"),
+    ],
+)
+def test_unreadable_image_is_refused(tmp_path, spoil, words):
+    path = tmp_path / "x.jpg"
+    spoil(path)
+    message = refusal(load_image, path)
+    assert message.startswith(f"{path}: ")
+    assert words in message
+    assert message.endswith(("replace it or remove its line", "correct the path in the stimulus table"))
+
+
+def test_path_through_a_file_is_refused(tmp_path):
+    (tmp_path / "a.png").write_text("")
+    assert "a.png/b.png" in refusal(load_image, tmp_path / "a.png/b.png")
+
+
+@pytest.mark.parametrize("name", ["a.png", "A.PNG", "a b.png", "ärger 日本.png", "no_suffix", "misnamed.jpg"])
+def test_any_file_name_will_do(tmp_path, name):
+    Image.fromarray(colours()).save(tmp_path / name, "PNG")
+    assert np.array_equal(pixels_of(tmp_path / name), colours())
+
+
+def test_grey_is_three_equal_channels(tmp_path):
+    grey = colours()[..., 0]
+    Image.fromarray(grey).save(tmp_path / "x.png")
+    assert np.array_equal(pixels_of(tmp_path / "x.png"), np.stack([grey] * 3, axis=-1))
+
+
+def test_one_bit_is_black_and_white(tmp_path):
+    bits = colours()[..., 0] > 127
+    Image.fromarray(bits).save(tmp_path / "x.png")
+    assert Image.open(tmp_path / "x.png").mode == "1"
+    assert np.array_equal(pixels_of(tmp_path / "x.png"), np.stack([255 * bits] * 3, axis=-1))
+
+
+@pytest.mark.parametrize("brightest", [65535, 30000, 200])
+def test_sixteen_bit_is_scaled_whatever_its_brightness(tmp_path, brightest):
+    wide = np.linspace(0, brightest, 600).reshape(20, 30).astype(np.uint16)
+    Image.fromarray(wide).save(tmp_path / "x.png")
+    assert Image.open(tmp_path / "x.png").mode == "I;16"
+    assert np.abs(pixels_of(tmp_path / "x.png")[..., 0] - wide / 257).max() <= 0.5
+
+
+def test_float_image_is_refused(tmp_path):
+    """Nothing says whether its white is 1, 255 or 65535."""
+    Image.fromarray(np.linspace(0, 1, 600, dtype=np.float32).reshape(20, 30)).save(tmp_path / "x.tif")
+    assert "float" in refusal(load_image, tmp_path / "x.tif")
+
+
+def with_alpha(mode: str, colour: tuple) -> Image.Image:
+    """Left half opaque, right half transparent."""
+    image = Image.new(mode, (8, 4), (*colour, 255))
+    image.paste((*colour, 0), (4, 0, 8, 4))
+    return image
+
+
+def palette() -> Image.Image:
+    image = Image.new("P", (8, 4), 0)
+    image.putpalette([*RED, 0, 0, 255])
+    image.paste(1, (4, 0, 8, 4))
+    return image
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "opaque"),
+    [
+        pytest.param(with_alpha("RGBA", RED), {}, RED, id="RGBA"),
+        pytest.param(with_alpha("LA", (70,)), {}, (70, 70, 70), id="LA"),
+        pytest.param(palette(), {"transparency": 1}, RED, id="palette"),
+        pytest.param(palette().convert("RGB"), {"transparency": (0, 0, 255)}, RED, id="RGB-key"),
+    ],
+)
+def test_transparent_is_white(tmp_path, image, options, opaque):
+    image.save(tmp_path / "x.png", **options)
+    assert Image.open(tmp_path / "x.png").mode == image.mode
+    pixels = pixels_of(tmp_path / "x.png")
+    assert (pixels[:, :4] == opaque).all()
+    assert (pixels[:, 4:] == WHITE).all()
+
+
+def test_half_transparent_is_mixed_with_white(tmp_path):
+    Image.new("RGBA", (2, 2), (0, 100, 200, 51)).save(tmp_path / "x.png")
+    expected = np.array([0, 100, 200]) * 0.2 + 255 * 0.8
+    assert np.abs(pixels_of(tmp_path / "x.png") - expected).max() <= 1
+
+
+def test_opaque_palette_keeps_its_colours(tmp_path):
+    palette().save(tmp_path / "x.gif")
+    assert (pixels_of(tmp_path / "x.gif")[:, 4:] == (0, 0, 255)).all()
+
+
+def test_cmyk_keeps_its_colours(tmp_path):
+    photograph().convert("CMYK").save(tmp_path / "x.jpg", quality=95)
+    assert Image.open(tmp_path / "x.jpg").mode == "CMYK"
+    assert np.abs(pixels_of(tmp_path / "x.jpg") - np.asarray(photograph(), dtype=float)).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turn"),
+    [
+        (1, lambda upright: upright),
+        (2, lambda upright: upright[:, ::-1]),
+        (3, lambda upright: np.rot90(upright, 2)),
+        (6, lambda upright: np.rot90(upright, 1)),
+        (8, lambda upright: np.rot90(upright, -1)),
+    ],
+)
+def test_exif_rotated_is_upright(tmp_path, orientation, turn):
+    """A camera stores what its sensor saw and a tag that says how to turn it."""
+    upright = colours()
+    tag = Image.Exif()
+    tag[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(turn(upright))).save(tmp_path / "x.png", exif=tag)
+    assert np.array_equal(pixels_of(tmp_path / "x.png"), upright)
+
+
+# Pixels
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest", "lanczos"])
+def test_pixels_are_those_of_an_independent_resize(tmp_path, interpolation, threads):
+    sizes = [(40, 60), (64, 48), (200, 10), (48, 64), (1, 1)]
+    images = [Image.fromarray(colours(*size, seed=i)) for i, size in enumerate(sizes)]
+    paths = [tmp_path / f"{i}.png" for i in range(len(images))]
+    for path, image in zip(paths, images, strict=True):
+        image.save(path)
+    done = []
+    target = tmp_path / "deep/pixels.npy"
+    write_pixels(target, paths, (48, 64), interpolation, progress=done.append, threads=threads)
+    pixels = np.load(target)
+    assert pixels.shape == (len(images), 48, 64, 3)
+    assert pixels.dtype == np.uint8
+    for image, row in zip(images, pixels, strict=True):
+        expected = image.resize((64, 48), getattr(Image.Resampling, interpolation.upper()))
+        assert np.array_equal(row, np.asarray(expected))
+    assert np.array_equal(pixels[3], colours(48, 64, seed=3)), "an image of the right size is not touched"
+    assert done == [1, 2, 3, 4, 5]
+    assert [path.name for path in target.parent.iterdir()] == ["pixels.npy"]
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_bad_image_leaves_no_pixels_behind(tmp_path, threads):
+    paths = [tmp_path / f"{i}.png" for i in range(9)]
+    for path in paths:
+        Image.fromarray(colours()).save(path)
+    paths[5].write_bytes(paths[5].read_bytes()[:60])
+    message = refusal(write_pixels, tmp_path / "made/pixels.npy", paths, (32, 32), "bilinear", threads=threads)
+    assert str(paths[5]) in message
+    assert list((tmp_path / "made").iterdir()) == []
+
+
+def test_a_failure_keeps_the_pixels_of_before(tmp_path):
+    Image.fromarray(colours()).save(tmp_path / "a.png")
+    write_pixels(tmp_path / "pixels.npy", [tmp_path / "a.png"], (32, 32), "bilinear")
+    before = (tmp_path / "pixels.npy").read_bytes()
+    refusal(write_pixels, tmp_path / "pixels.npy", [tmp_path / "b.png"], (32, 32), "bilinear")
+    assert (tmp_path / "pixels.npy").read_bytes() == before
+
+
+# Tables
+
+
+HEADER = "stimulus_id,path,memorability,split_1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["cannot be read"]),
+        (HEADER, ["no stimuli"]),
+        ("path,memorability\na.png,0.5\n", ["no column 'stimulus_id'", "path, memorability"]),
+        ("stimulus_id,memorability\n1,0.5\n", ["no column 'path'"]),
+        (HEADER + "1,a.png,0.5,train\n1,b.png,0.5,train\n", ["line 3", "'1'", "unique"]),
+        (HEADER + "1,a.png,0.5,train\n,b.png,0.5,train\n", ["line 3", "stimulus_id", "empty"]),
+        (HEADER + "1,,0.5,train\n", ["line 2", "path is empty"]),
+        (HEADER + "1,a.png,0.5,train\n2,b.png,1.01,train\n", ["line 3", "'2'", "1.01", "[0, 1]"]),
+        (HEADER + "1,a.png,-0.1,train\n", ["line 2", "-0.1", "[0, 1]"]),
+        (HEADER + "1,a.png,,train\n", ["line 2", "'1'", "[0, 1]"]),
+        (HEADER + "1,a.png,NaN,train\n", ["line 2", "'1'", "[0, 1]"]),
+        (HEADER + "1,a.png,inf,train\n", ["line 2", "'1'", "[0, 1]"]),
+        (HEADER + "1,a.png,high,train\n", ["line 2", "high", "[0, 1]"]),
+        (HEADER + "1,a.png,60,train\n2,b.png,70,train\n3,c.png,0.5,train\n", ["line 2", "60", "1 more line"]),
+        (HEADER + "1,a.png,0.5,trian\n", ["line 2", "split_1", "'trian'", "train, val or test"]),
+        (HEADER + "1,a.png,0.5,\n", ["line 2", "split_1", "train, val or test"]),
+    ],
+)
+def test_bad_table_is_refused(tmp_path, text, words):
+    path = tmp_path / "stimuli.csv"
+    path.write_text(text)
+    message = refusal(tables.read_table, path)
+    assert message.startswith(f"{path}: ")
+    for word in words:
+        assert word in message
+
+
+def test_ids_and_paths_stay_text(tmp_path):
+    ids = ["007", "NA", "null", "nan", "1e3", "True", "2.0"]
+    table = pd.DataFrame({"stimulus_id": ids, "path": ids, "memorability": 0.5})
+    tables.write_table(tmp_path / "stimuli.csv", table)
+    read = tables.read_table(tmp_path / "stimuli.csv")
+    assert list(read["stimulus_id"]) == ids
+    assert list(read["path"]) == ids
+    assert read["memorability"].dtype == float
+
+
+def test_a_bad_table_is_not_written(tmp_path):
+    table = pd.DataFrame({"stimulus_id": ["1"], "path": ["a.png"], "memorability": [2.0]})
+    refusal(tables.write_table, tmp_path / "stimuli.csv", table)
+    assert list(tmp_path.iterdir()) == []
+
+
+# Splits
+
+
+def split_table(*columns) -> pd.DataFrame:
+    return pd.DataFrame({f"split_{k + 1}": column for k, column in enumerate(columns)})
+
+
+def test_splits_are_masks_in_numeric_order():
+    columns = [["train"] * 8 + ["test"] * 4 for _ in range(11)]
+    for k, column in enumerate(columns):
+        column[k] = "val"
+    table = split_table(*columns).iloc[:, [10, *range(10)]]
+    train, test = memorability_splits(table, "stimuli.csv", 5)
+    assert train.shape == test.shape == (11, 12)
+    for k in range(11):
+        assert list(np.flatnonzero(train[k])) == [i for i in range(8) if i != k]
+        assert list(np.flatnonzero(test[k])) == [i for i in range(8, 12) if i != k]
+
+
+def test_too_small_splits_are_refused():
+    table = split_table(["train"] * 6 + ["test"] * 4, ["train"] * 5 + ["test"] * 5)
+    message = refusal(memorability_splits, table, "stimuli.csv", 5)
+    for word in ("stimuli.csv: split_2", "5 stimuli", "components"):
+        assert word in message
+    table = split_table(["train"] * 8 + ["test"] * 2)
+    message = refusal(memorability_splits, table, "stimuli.csv", 5)
+    for word in ("stimuli.csv: split_1", "2 stimuli", "at least 3"):
+        assert word in message
+
+
+@given(n=st.integers(1, 3000), n_splits=st.integers(1, 6), seed=st.integers(0, 2**32 - 1))
+def test_made_splits_have_the_proportions_of_lamem(n, n_splits, seed):
+    splits = lamem_like_splits(n, n_splits, seed)
+    assert list(splits) == [f"split_{k + 1}" for k in range(n_splits)]
+    for column in splits:
+        counts = splits[column].value_counts()
+        assert counts.sum() == n
+        for use, share in (("train", 45_000), ("val", 3_741), ("test", 10_000)):
+            assert abs(counts.get(use, 0) - n * share / 58_741) <= 1
+    assert splits.equals(lamem_like_splits(n, n_splits, seed))
+
+
+def test_made_splits_of_lamem_itself_and_their_seed():
+    splits = lamem_like_splits(58_741, 2, seed=1)
+    assert splits["split_1"].value_counts().to_dict() == {"train": 45_000, "test": 10_000, "val": 3_741}
+    assert (splits["split_1"] != splits["split_2"]).mean() > 0.3
+    assert not splits.equals(lamem_like_splits(58_741, 2, seed=2))
+
+
+# A person's own table
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """mine(text, **dataset): the staged stimulus table made from a table with that text."""
+    (tmp_path / "images").mkdir()
+    for i in range(9):
+        Image.fromarray(colours()).save(tmp_path / f"images/{i}.png")
+
+    def stage(text, name="mine.csv", encoding="utf-8", **dataset):
+        (tmp_path / name).write_bytes(text.encode(encoding))
+        dataset = {"source": "table", "table": str(tmp_path / name), "images": str(tmp_path / "images")} | dataset
+        target = tmp_path / "staged/stimuli.csv"
+        try:
+            table_source.stage_dataset(target, dataset, seed=1)
+        except InputError:
+            assert not target.parent.exists() or list(target.parent.iterdir()) == []
+            raise
+        return tables.read_table(target)
+
+    return stage
+
+
+LINES = [["path", "memorability"], *([f"{i}.png", f"0.{i}"] for i in range(9))]
+
+
+def text_of(separator=",", newline="\n", lines=None) -> str:
+    return newline.join(separator.join(line) for line in lines or LINES) + newline
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        pytest.param(text_of(), "utf-8", id="CSV"),
+        pytest.param(text_of("\t"), "utf-8", id="TSV"),
+        pytest.param(text_of(newline="\r\n"), "utf-8", id="Windows"),
+        pytest.param(text_of(), "utf-8-sig", id="Excel-with-BOM"),
+        pytest.param(text_of("\t"), "utf-8-sig", id="TSV-with-BOM"),
+    ],
+)
+def test_own_table_is_staged(mine, tmp_path, text, encoding):
+    staged = mine(text, encoding=encoding)
+    assert list(staged["stimulus_id"]) == [f"{i}.png" for i in range(9)]
+    assert list(staged["path"]) == [str(tmp_path / f"images/{i}.png") for i in range(9)]
+    assert np.allclose(staged["memorability"], np.arange(9) / 10)
+    assert tables.split_columns(staged) == [f"split_{k}" for k in range(1, 6)]
+
+
+def test_own_ids_responses_and_splits_are_kept(mine):
+    lines = [["stimulus_id", "path", "memorability", "n_responses", "split_1"]]
+    lines += [[f"00{i}", f"{i}.png", "0.5", "80", "train" if i < 6 else "test"] for i in range(9)]
+    staged = mine(text_of(lines=lines))
+    assert list(staged["stimulus_id"]) == [f"00{i}" for i in range(9)]
+    assert (staged["n_responses"] == 80).all()
+    assert tables.split_columns(staged) == ["split_1"]
+    assert list(staged["split_1"]) == ["train"] * 6 + ["test"] * 3
+
+
+def test_splits_are_made_as_many_as_asked_and_by_the_seed(mine):
+    assert tables.split_columns(mine(text_of(), n_splits=2)) == ["split_1", "split_2"]
+    assert mine(text_of()).equals(mine(text_of()))
+
+
+def test_absolute_paths_and_names_with_spaces_and_commas(mine, tmp_path):
+    named = ["a b.png", "a,b.png", "ü.png"]
+    for name in named:
+        Image.fromarray(colours()).save(tmp_path / "images" / name)
+    lines = [["path", "memorability"], [str(tmp_path / "images/0.png"), "0.5"], *([f'"{n}"', "0.5"] for n in named)]
+    staged = mine(text_of(lines=lines))
+    assert list(staged["path"]) == [str(tmp_path / "images" / name) for name in ["0.png", *named]]
+
+
+def test_images_lie_beside_the_table_unless_told(tmp_path):
+    Image.fromarray(colours()).save(tmp_path / "a.png")
+    (tmp_path / "mine.csv").write_text("path,memorability\na.png,0.5\n")
+    dataset = {"source": "table", "table": str(tmp_path / "mine.csv")}
+    table_source.stage_dataset(tmp_path / "staged/stimuli.csv", dataset, seed=1)
+    assert list(tables.read_table(tmp_path / "staged/stimuli.csv")["path"]) == [str(tmp_path / "a.png")]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        pytest.param("", ["mine.csv", "cannot be read"], id="empty"),
+        pytest.param("path,memorability\n", ["mine.csv", "no stimuli"], id="header-only"),
+        pytest.param("path,score\n0.png,0.5\n", ["no column 'memorability'", "path, score"], id="column"),
+        pytest.param("path\n0.png\n1.png\n", ["no column 'memorability'", "it has path"], id="one-column"),
+        pytest.param("image,memorability\n0.png,0.5\n", ["no column 'path'"], id="no-path"),
+        pytest.param("path,memorability\n0.png,0.5\nx.png,0.5\ny.png,0.5\n", ["line 3", "x.png", "1 more"], id="image"),
+        pytest.param("path,memorability\n0.png,0.5\n0.png,0.5\n", ["line 3", "'0.png'", "unique"], id="twice"),
+        pytest.param("path,memorability\n0.png,50\n", ["line 2", "50", "[0, 1]"], id="percent"),
+        pytest.param("path,memorability\n,0.5\n", ["line 2", "path is empty"], id="no-name"),
+    ],
+)
+def test_bad_own_table_is_refused(mine, text, words):
+    message = refusal(mine, text)
+    for word in words:
+        assert word in message
+
+
+def test_own_table_of_another_encoding_is_refused(mine):
+    assert "mine.csv" in refusal(mine, "path,memorability\né.png,0.5\n", encoding="latin-1")
+
+
+def test_missing_own_table_is_refused(tmp_path):
+    dataset = {"source": "table", "table": str(tmp_path / "nowhere.csv")}
+    assert "nowhere.csv" in refusal(table_source.stage_dataset, tmp_path / "stimuli.csv", dataset, seed=1)
+
+
+# Reference images
+
+
+def test_images_in_a_folder_and_its_subfolders(tmp_path):
+    names = ["b/2.JPEG", "a/1.png", "a/deep/3.Jpg", "4.tiff"]
+    for name in [*names, "a/notes.txt", "a/.5.png", ".cache/6.png", "png"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    elsewhere = tmp_path.parent / f"{tmp_path.name} elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "7.webp").touch()
+    (tmp_path / "linked").symlink_to(elsewhere)
+    expected = {tmp_path / name for name in [*names, "linked/7.webp"]}
+    assert set(images_in_folder(tmp_path)) == expected
+    assert len(images_in_folder(str(tmp_path))) == len(expected)
+
+
+def test_images_of_a_table_lie_beside_it(mine, tmp_path):
+    table = pd.DataFrame({"stimulus_id": ["1", "2"], "path": ["b.png", str(tmp_path / "a.png")]})
+    tables.write_table(tmp_path / "in here" / "stimuli.csv", table)
+    assert images_of_table(tmp_path / "in here/stimuli.csv") == [tmp_path / "in here/b.png", tmp_path / "a.png"]
+
+
+def test_references_are_the_first_of_each_class(tmp_path):
+    """Of ImageNet's 50 validation images in each of 1,000 folders."""
+    images = [tmp_path / f"n{k:08d}" / f"ILSVRC2012_val_{i:08d}.JPEG" for k in range(1000) for i in range(50)]
+    shuffled = np.random.default_rng(0).permutation(len(images))
+    table = references([images[i] for i in shuffled], 1000, "val")
+    assert list(table.path) == [str(image) for image in images[::50]]
+    tables.check_table(table, "references")
+
+
+@given(n_images=st.integers(2, 300), data=st.data())
+def test_references_are_evenly_spaced(n_images, data):
+    n = data.draw(st.integers(2, n_images))
+    images = [Path(f"/images/{i:04d}.png") for i in range(n_images)]
+    chosen = [images.index(Path(path)) for path in references(images, n, "images").path]
+    assert len(chosen) == n
+    assert chosen[0] == 0
+    gaps = np.diff([*chosen, n_images])
+    assert gaps.min() >= n_images // n
+    assert gaps.max() <= -(-n_images // n)
+
+
+def test_too_few_references_are_refused(tmp_path):
+    images = [tmp_path / f"{i}.png" for i in range(9)]
+    message = refusal(references, images * 2, 10, "val")
+    assert message.startswith("config: reduction: pca_images: val has 9 images, pca: 10 needs as many; ")
+    assert len(references(images, 9, "val")) == 9
+    assert "has 0 images" in refusal(references, images_in_folder(tmp_path), 10, "val")

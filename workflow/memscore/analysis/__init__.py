@@ -1,0 +1,6 @@
+"""From the scores of layers to the answer: the study's tables, and correlations over layers with their intervals.
+
+Tables in, tables out.
+"""
+
+__all__ = ["statistics", "tables"]

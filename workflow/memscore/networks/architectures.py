@@ -1,0 +1,199 @@
+"""What layers a timm model has, how it wants its input, and building it: a lab's own architectures included."""
+
+import difflib
+import importlib.metadata
+import importlib.util
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from memscore.errors import InputError
+from memscore.files import replacing, sha256
+
+PENULTIMATE = "penultimate"
+# Leaf modules that pass their input on unchanged once a network is evaluated: nobody's representation.
+PASS_THROUGH = ("Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "DropPath", "DropBlock2d")
+
+
+def load_plugins(plugins: Sequence[str]) -> None:
+    """Import files that register architectures with `@timm.models.register_model`, each version of a file once."""
+    for plugin in plugins:
+        if not Path(plugin).is_file():
+            raise InputError(f"model_plugins: no file {plugin}; give a path as seen from the repository root")
+        name = f"memscore_plugin_{sha256(plugin)}"
+        if name in sys.modules:
+            continue
+        spec = importlib.util.spec_from_file_location(name, plugin)
+        if spec is None:
+            raise InputError(f"model_plugins: {plugin} is no Python file; its name must end in .py")
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)  # timm looks its models' modules up
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[name]
+            raise InputError(f"model_plugins: {plugin} cannot be imported: {reason(error)}") from error
+
+
+def catalogue_key(timm_name: str, input_size: int | None, plugins: Sequence[str]) -> dict:
+    """What a stored description depends on: it is made anew when any of it changes."""
+    return {
+        "timm_name": timm_name,
+        "input_size": input_size,
+        "timm_version": importlib.metadata.version("timm"),
+        "code": sha256(__file__),
+        "plugins": {plugin: sha256(plugin) for plugin in plugins if Path(plugin).is_file()},
+    }
+
+
+def describe(
+    timm_name: str, input_size: int | None = None, plugins: Sequence[str] = (), cache: str | Path | None = None
+) -> dict:
+    """Layers and input of a timm model, from `cache` (a directory) when it was described before.
+
+    The model is built and run once on the meta device, which costs no arithmetic and no weights, so layers
+    stand in the order in which they are computed. `input_size` is the side of the input in pixels; None, or a
+    network of fixed input, takes the network's own. Returns a dictionary with
+
+    layers : list of {name, module_type, n_features, calls}; the penultimate layer stands before the
+        classifier it feeds, `calls` is how often a module runs in one pass
+    input_size : (height, width); mean, std : per channel; interpolation : PIL's name for the resampling
+    plugin : whether the model comes from one of the plugins
+    """
+    key = catalogue_key(timm_name, input_size, plugins)
+    size = input_size or "own"
+    stored = Path(cache) / f"{timm_name.replace('/', '--')}-{size}.json" if cache else None
+    if stored and stored.is_file():
+        try:
+            known = json.loads(stored.read_text())
+        except ValueError:
+            known = {}
+        if isinstance(known, dict) and known.get("key") == key:
+            return known
+    description = {"key": key, **_describe(timm_name, input_size, plugins)}
+    if stored:
+        with replacing(stored) as temporary:
+            temporary.write_text(json.dumps(description))
+    return description
+
+
+def _describe(timm_name: str, input_size: int | None, plugins: Sequence[str]) -> dict:
+    import timm
+    import timm.data
+    import torch
+
+    with torch.device("meta"):
+        model = create(timm_name, plugins)
+    own = getattr(model, "pretrained_cfg", None) or {"input_size": (3, 224, 224)}  # what timm itself assumes
+    data = timm.data.resolve_data_config({}, pretrained_cfg=own)
+    fixed = input_size is None or own.get("fixed_input_size", False)
+    height, width = data["input_size"][1:] if fixed else (input_size, input_size)
+    calls, order = Counter(), {}
+
+    def record(name, module_type, tensors):
+        calls[name] += 1
+        # A layer's activation is that of its last call, and so is its place; several classifiers have one
+        # penultimate layer between them.
+        before = order.pop(name, {"n_features": 0})["n_features"] if name == PENULTIMATE else 0
+        order.pop(name, None)
+        n_features = before + sum(tensor[0].numel() for tensor in tensors)
+        order[name] = {"name": name, "module_type": module_type, "n_features": n_features}
+
+    for name, module in leaf_modules(model):
+        module.register_forward_hook(
+            lambda module, _, output, name=name: record(name, type(module).__name__, flat_tensors(output))
+        )
+    hook_penultimate(model, lambda module_type, tensors: record(PENULTIMATE, module_type, tensors))
+    try:
+        with torch.inference_mode():
+            model.eval()(torch.zeros(1, 3, height, width, device="meta"))
+    except Exception as error:
+        raise InputError(
+            f"{timm_name} does not run on {height} x {width} pixels: {reason(error)}; set input_size to its own size"
+        ) from error
+    return {
+        "layers": [{**layer, "calls": calls[name]} for name, layer in order.items()],
+        "input_size": [height, width],
+        "mean": list(data["mean"]),
+        "std": list(data["std"]),
+        "interpolation": data["interpolation"],
+        "plugin": timm.is_model(timm_name) and not timm.model_entrypoint(timm_name).__module__.startswith("timm."),
+    }
+
+
+def create(timm_name: str, plugins: Sequence[str] = (), pretrained: bool = False):
+    """A timm model by name, plugins included; its weights are random unless `pretrained`."""
+    import timm
+
+    load_plugins(plugins)
+    if not timm_name.startswith("hf") and not timm.is_model(timm_name):
+        near = ", ".join(difflib.get_close_matches(timm_name.lower(), timm.list_models(), 5))
+        raise InputError(
+            f"timm {timm.__version__} knows no model {timm_name!r}"
+            + (f"; similar names: {near}" if near else "; timm.list_models() prints what it knows")
+        )
+    try:
+        return timm.create_model(timm_name, pretrained=pretrained)
+    except Exception as error:
+        where = "weights cannot be loaded from the hub" if pretrained else "network cannot be built"
+        mend = (
+            "stage on a machine with network, or give a file in the model table"
+            if pretrained
+            else "correct its timm_name or its plugin"
+        )
+        raise InputError(f"{timm_name}: {where}: {reason(error)}; {mend}") from error
+
+
+def leaf_modules(model) -> list[tuple[str, object]]:
+    """(name, module) of every leaf whose output may differ from its input in an evaluated network."""
+    return [
+        (name, module)
+        for name, module in model.named_modules()
+        if not any(module.children()) and type(module).__name__ not in PASS_THROUGH
+    ]
+
+
+def hook_penultimate(model, record: Callable[[str, list], None]) -> list:
+    """Call `record(what, tensors)` with what enters each classifier: after pooling, before the last linear map.
+
+    A model without a classifier (`num_classes=0`) gives its output. Convolutional classifiers that come before
+    the pooling give their input's spatial mean. Returns the hooks' handles.
+    """
+    import torch
+
+    heads = model.get_classifier() if hasattr(model, "get_classifier") else ()
+    heads = heads if isinstance(heads, (tuple, list, torch.nn.ModuleList)) else [heads]
+    heads = [part for head in heads for part in (head if isinstance(head, torch.nn.ModuleList) else [head])]
+    heads = [getattr(head, "fc", head) for head in heads]  # some of timm give a whole head, pooling included
+    heads = [head for head in heads if isinstance(head, torch.nn.Module) and type(head).__name__ not in PASS_THROUGH]
+    if not heads:
+        return [model.register_forward_hook(lambda _, __, output: record("output", flat_tensors(output)))]
+    return [
+        head.register_forward_pre_hook(
+            lambda module, inputs: record(f"input of {type(module).__name__}", [pooled(inputs[0])])
+        )
+        for head in heads
+    ]
+
+
+def pooled(activation):
+    """The spatial mean of an activation (n, channels, height, width); what has no space stays as it is."""
+    return activation.mean((-2, -1)) if activation.ndim == 4 else activation
+
+
+def flat_tensors(output) -> list:
+    """The tensors in a module's output, which may be a tuple or a dictionary of them (DPN, DLA)."""
+    import torch
+
+    if torch.is_tensor(output):
+        return [output]
+    parts = output.values() if isinstance(output, dict) else output if isinstance(output, (tuple, list)) else ()
+    return [tensor for part in parts for tensor in flat_tensors(part)]
+
+
+def reason(error: Exception) -> str:
+    """The first line of what an exception says, without terminal colours."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
+    return text.splitlines()[0].strip()[:160] if text else type(error).__name__

@@ -1,0 +1,163 @@
+"""Activations of chosen layers, streamed: one forward pass, reduced inside the hooks, a batch at a time."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from memscore.errors import InputError
+from memscore.networks.architectures import PENULTIMATE, flat_tensors, hook_penultimate
+from memscore.networks.reduction import PrincipalComponents, Sketch
+
+
+class _PassComplete(Exception):
+    """Raised in the hook of the last wanted layer: nothing behind it needs computing."""
+
+
+class Recorder:
+    """Hooks on a model that keep the reduced activations of `layers` during one forward pass.
+
+    Used in a `with` statement, at whose end the model is without them again.
+
+    Parameters
+    ----------
+    layers : how often each wanted layer runs in a pass (`calls` of `models.describe`), by name; `penultimate`
+        is what enters the classifier. A module that runs several times is recorded at its last call, as
+        Brain-Score does.
+    reduce : what makes of each layer's activation (n, ...) a copy (n, n_features), by the layer's name
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        layers: Mapping[str, int],
+        reduce: Mapping[str, Callable[[torch.Tensor], torch.Tensor]],
+    ):
+        self._model = model
+        self._calls = dict(layers)
+        self._reduce = reduce
+
+    def __enter__(self) -> "Recorder":
+        self._hooks = []
+        modules = dict(self._model.named_modules())
+        for layer in self._calls:
+            if layer == PENULTIMATE:
+                self._hooks += hook_penultimate(self._model, lambda _, tensors: self._record(PENULTIMATE, tensors))
+            else:
+                hook = modules[layer].register_forward_hook(
+                    lambda _, __, output, layer=layer: self._record(layer, flat_tensors(output))
+                )
+                self._hooks.append(hook)
+        return self
+
+    def __exit__(self, *_) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def _record(self, layer: str, tensors: list[torch.Tensor]) -> None:
+        self._calls_left[layer] -= 1
+        if layer == PENULTIMATE:  # Several classifiers have one penultimate layer: all that enters them.
+            self._entering.extend(tensors)
+            tensors = self._entering
+        if self._calls_left[layer] == 0:
+            whole = tensors[0] if len(tensors) == 1 else torch.cat([tensor.flatten(1) for tensor in tensors], 1)
+            # What the network may compute roughly is summed exactly.
+            with torch.autocast(whole.device.type, enabled=False):
+                self._recorded[layer] = self._reduce[layer](whole)
+            if len(self._recorded) == len(self._calls):
+                raise _PassComplete
+
+    def __call__(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Images (n, 3, height, width) to each layer's activations (n, n_features), float32."""
+        self._calls_left, self._recorded, self._entering = dict(self._calls), {}, []
+        try:
+            self._model(images)
+        except _PassComplete:
+            return self._recorded
+        missing = sorted(set(self._calls) - set(self._recorded))
+        raise InputError(f"layer {missing[0]} did not run as often as when the model was described")
+
+
+def batches_of(pixels: np.ndarray, batch_size: int, device: str) -> Iterator[tuple[slice, torch.Tensor]]:
+    """(rows, their pixels on the device), the next batch read from disk while the network works on this one."""
+
+    def read(rows: slice) -> torch.Tensor:
+        images = torch.from_numpy(np.array(pixels[rows]))
+        return images.pin_memory().to(device, non_blocking=True) if device.startswith("cuda") else images.to(device)
+
+    starts = range(0, len(pixels), batch_size)
+    parts = [slice(start, min(start + batch_size, len(pixels))) for start in starts]
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(read, parts[0])
+        for rows, following in zip(parts, [*parts[1:], None], strict=True):
+            images = ahead.result()
+            if following:
+                ahead = reader.submit(read, following)
+            yield rows, images
+
+
+def on_host(recorded: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """All layers' arrays: of a GPU copied side by side, and waited for once."""
+    copies = {layer: tensor.to("cpu", non_blocking=True) for layer, tensor in recorded.items()}
+    if any(tensor.is_cuda for tensor in recorded.values()):
+        torch.cuda.synchronize()
+    return {layer: tensor.numpy() for layer, tensor in copies.items()}
+
+
+def extract(
+    model: torch.nn.Module,
+    layers: Mapping[str, int],
+    pixels: np.ndarray,
+    mean: list[float],
+    std: list[float],
+    *,
+    batch_size: int = 32,
+    sketch: int | None = None,
+    references: np.ndarray | None = None,
+    scratch: str | Path | None = None,
+    device: str = "cpu",
+    precision: str = "float32",
+) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
+    """Yield (rows, activations by layer) for one batch of stimuli after the other.
+
+    pixels : uint8 array (n_stimuli, height, width, 3), may be memory-mapped
+    mean, std : the network's own, per channel, for pixel values in [0, 1]
+    sketch : number of features to which a layer is folded, or None for all
+    references : pixels of reference images, to whose principal components what is left of each layer is then
+        reduced; None reduces no further
+    scratch : folder for the references' activations while this runs, None for the system's
+    precision : `float32`, or `bfloat16` for torch's automatic mixed precision
+    """
+    model = model.eval().to(device, memory_format=torch.channels_last)
+    shift = torch.tensor(mean, device=device).view(1, 3, 1, 1) * 255
+    scale = torch.tensor(std, device=device).view(1, 3, 1, 1) * 255
+
+    mixed = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bfloat16")
+
+    def passes(pixels, reduce):
+        with torch.inference_mode(), mixed, Recorder(model, layers, reduce) as record:
+            for rows, images in batches_of(pixels, batch_size, device):
+                recorded = record((images.permute(0, 3, 1, 2).float() - shift) / scale)
+                yield rows, on_host({layer: recorded[layer] for layer in layers})
+
+    sketches = {layer: Sketch(layer, sketch) for layer in layers}
+    if references is None:
+        yield from passes(pixels, sketches)
+        return
+    with ExitStack() as files:
+        components = {}
+        for layer in layers:
+            file = files.enter_context(tempfile.TemporaryFile(dir=scratch))
+            components[layer] = PrincipalComponents(len(references), file)
+        for rows, sketched in passes(references, sketches):
+            for layer, activations in sketched.items():
+                components[layer].add(rows, activations)
+        for layer in layers:
+            components[layer].fit()
+        yield from passes(
+            pixels, {layer: lambda x, layer=layer: components[layer](sketches[layer](x)) for layer in layers}
+        )

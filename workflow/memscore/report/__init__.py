@@ -1,0 +1,6 @@
+"""What a reader sees: figures, the front page in words, a page for each stimulus set.
+
+Everything here is drawn or written from tables; nothing is computed that they do not hold.
+"""
+
+__all__ = ["figures", "stimulus_page", "summary"]

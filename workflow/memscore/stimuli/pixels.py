@@ -1,0 +1,107 @@
+"""Images of a stimulus set: which they are, as viewers saw them, and as pixels at a network's input size."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageOps
+
+from memscore.errors import InputError
+from memscore.files import replacing
+from memscore.stimuli.tables import read_table
+
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+RESAMPLING = {name.lower(): value for name, value in Image.Resampling.__members__.items()}
+
+
+def images_of_table(path: str | Path) -> list[Path]:
+    """The images that the stimulus table at `path` names."""
+    return [Path(path).parent / image for image in read_table(path).path]
+
+
+def images_in_folder(folder: str | Path) -> list[Path]:
+    """The images in a folder and its subfolders, without hidden files."""
+    files = [Path(parent, name) for parent, _, names in os.walk(folder, followlinks=True) for name in names]
+    seen = (file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts))
+    return [file for file in seen if file.suffix.lower() in IMAGE_SUFFIXES]
+
+
+def references(images: list[Path], n: int, source: str) -> pd.DataFrame:
+    """The stimulus table of `n` of the images, evenly spaced in the order of their paths.
+
+    Of ImageNet's validation images, in a folder per class, 1,000 are the first of each class: what Brain-Score
+    takes. Raises InputError if there are fewer than `n`; `source` is where they came from.
+    """
+    images = sorted({image.absolute() for image in images})
+    if len(images) < n:
+        raise InputError(
+            f"config: reduction: pca_images: {source} has {len(images)} images, pca: {n} needs as many; "
+            "name more images, or lower pca"
+        )
+    chosen = [str(images[i * len(images) // n]) for i in range(n)]
+    return pd.DataFrame({"stimulus_id": chosen, "path": chosen})
+
+
+def load_image(path: str | Path) -> Image.Image:
+    """An image as viewers saw it, in RGB.
+
+    Upright by its EXIF tag, transparent parts on white, 16-bit scaled to 8. Raises InputError for what is
+    missing, truncated, empty or not an image.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            image = ImageOps.exif_transpose(image)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{path}: no such image; correct the path in the stimulus table") from None
+    except Exception as error:
+        empty = Path(path).is_file() and Path(path).stat().st_size == 0
+        reason = "the file is empty" if empty else str(error).partition("\n")[0]
+        raise InputError(f"{path}: cannot be read as an image ({reason}); replace it or remove its line") from error
+    if image.mode == "F":
+        raise InputError(f"{path}: holds floating-point numbers, whose white is not known; save it with 8 or 16 bits")
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def write_pixels(
+    path: str | Path,
+    images: list[Path],
+    size: tuple[int, int],
+    interpolation: str,
+    progress: Callable[[int], None] = lambda done: None,
+    threads: int = 1,
+) -> None:
+    """Decode and resize images into a uint8 .npy of shape (n_stimuli, height, width, 3).
+
+    The whole image is resized to the network's input, as Brain-Score does and as LaMem's square images ask:
+    a centre crop would hide part of what the viewer remembered.
+    """
+    height, width = size
+
+    def decode(image: Path) -> np.ndarray | InputError:
+        try:
+            return np.asarray(load_image(image).resize((width, height), RESAMPLING[interpolation]))
+        except InputError as error:
+            return error
+
+    bad = []
+    with replacing(path) as temporary, ThreadPoolExecutor(threads) as pool:
+        pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(images), height, width, 3))
+        for row, decoded in enumerate(pool.map(decode, images)):
+            if isinstance(decoded, InputError):
+                bad.append(str(decoded))
+            else:
+                pixels[row] = decoded
+            progress(row + 1)
+        pixels.flush()
+        del pixels
+        if bad:
+            raise InputError(bad[0] + (f" (and {len(bad) - 1} more images)" if len(bad) > 1 else ""))

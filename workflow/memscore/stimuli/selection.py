@@ -1,0 +1,58 @@
+"""From what is staged to what is used: images that cannot be read, and duplicates across train and test."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from memscore.errors import InputError
+from memscore.stimuli import duplicates, tables
+from memscore.stimuli.duplicates import Duplicates
+
+
+def bad_images(images: pd.DataFrame) -> pd.DataFrame:
+    """Which images cannot be used, and why: `stimulus_id`, `path`, `problem`."""
+    return images.loc[images["problem"] != "", ["stimulus_id", "path", "problem"]]
+
+
+def readable(table: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a stimulus table whose image can be read; `images` has a row for each."""
+    return table[(images["problem"] == "").to_numpy()].reset_index(drop=True)
+
+
+def select(
+    table: pd.DataFrame,
+    images: pd.DataFrame,
+    name: str,
+    on_bad_image: str,
+    drop_duplicates: bool,
+    bad_list: str | Path,
+    say: Callable[[str], None],
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(the stimulus table that the study uses, its pairs of duplicates), from what is staged and how its images are.
+
+    images : of `inspection.inspect`, a row for each of the table's
+    name : of the stimulus set; `bad_list` is where its bad images are listed
+    say : told what is left out
+
+    Raises InputError where images cannot be read and the config does not say to skip them.
+    """
+    bad = bad_images(images)
+    if len(bad):
+        first = bad.iloc[0]
+        found = f"{len(bad)} of {len(images)} images of {name} cannot be used, listed in {bad_list}"
+        if on_bad_image != "skip" or len(bad) == len(images):
+            raise InputError(
+                f"{found}: the first is {first['path']} ({first['problem'].partition('; ')[0]}); replace them"
+                + (f", or set datasets: {name}: on_bad_image: skip" if on_bad_image != "skip" else "")
+            )
+        say(f"{found}: they are left out everywhere")
+    table = readable(table, images)
+    splits = table[tables.split_columns(table)]
+    found = Duplicates(images, {})
+    say(f"{name}: {duplicates.summary(found, splits)}")
+    straddling = found.straddling(splits)
+    if drop_duplicates and straddling.any(axis=None):
+        table = duplicates.without(table, straddling)
+        say(f"{name}: what is in train with a duplicate in test is used in neither part of that split")
+    return table, found.pairs(splits)

@@ -1,0 +1,57 @@
+"""Anyone's own images: a CSV or TSV of `path, memorability` beside an image folder."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from memscore.errors import InputError
+from memscore.stimuli import splits, tables
+
+
+def stage_dataset(
+    table_path: Path, dataset: Mapping, seed: int, say: Callable[[str], None] = lambda message: None
+) -> None:
+    """Write the stimulus table of a user's own table; images stay where they are.
+
+    dataset : `table`, and optionally `images`, `n_splits` and `group`, as in the config
+
+    The user's table has the columns `path` and `memorability`, and may have `stimulus_id` (else the path serves),
+    `n_responses` and split columns (else seeded ones in LaMem's proportions are made). Paths are relative to
+    `images`, or to the table's own folder.
+    """
+    source = Path(dataset["table"])
+    table = tables.parse_table(source)
+    require_columns(table, ("path", "memorability"), source)
+    if "stimulus_id" not in table:
+        table.insert(0, "stimulus_id", table.path)
+    tables.check_table(table, source)
+    folder = Path(dataset.get("images", source.parent)).resolve()
+    missing = [path for path in table.path if not (folder / path).is_file()]
+    if missing:
+        line = int((table.path == missing[0]).idxmax()) + 2
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise InputError(f"{source}: line {line}: no image {folder / missing[0]}{more}; set datasets: images")
+    table["path"] = [str(folder / path) for path in table.path]
+    tables.write_table(table_path, with_splits(table, dataset, seed, source))
+
+
+def require_columns(table: pd.DataFrame, columns: tuple[str, ...], source: Path) -> None:
+    """Raise InputError for the first column that the table does not have."""
+    for column in columns:
+        if column not in table:
+            raise InputError(f"{source}: no column {column!r}; it has {', '.join(table.columns)}")
+
+
+def with_splits(table: pd.DataFrame, dataset: Mapping, seed: int, source: Path) -> pd.DataFrame:
+    """The table with its own split columns, or with `n_splits` made ones: stratified by score, or by `group`."""
+    if tables.split_columns(table):
+        return table
+    group = dataset.get("group")
+    if group is None:
+        strata = splits.by_score(table["stimulus_id"], table["memorability"])
+    else:
+        require_columns(table, (group,), source)
+        strata = splits.by_group(table[group])
+    made = splits.made_splits(table["stimulus_id"], strata, dataset.get("n_splits", 5), seed)
+    return pd.concat([table, made], axis=1)

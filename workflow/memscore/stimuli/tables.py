@@ -1,0 +1,98 @@
+"""Stimulus tables: reading, checking and writing them."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from memscore.errors import InputError
+from memscore.files import replacing
+
+SPLIT_VALUES = ("train", "val", "test")
+SPLIT_SCORE = re.compile(r"memorability_\d+")
+UNUSED = "unused"  # in no part of a split, such as a training image with a duplicate in test
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """The stimulus table at `path`, checked by `check_table`; `stimulus_id` is always text."""
+    table = parse_table(path)
+    check_table(table, path)
+    return table
+
+
+def parse_table(path: str | Path, encoding: str = "utf-8-sig") -> pd.DataFrame:
+    """A CSV, TSV or semicolon-separated table as it stands; ids and paths are text, even `007` and `NA`."""
+    try:
+        with open(path, encoding=encoding) as file:
+            header = file.readline()
+        if not header.strip():
+            raise ValueError("no stimuli, the file is empty")
+        separator = next((mark for mark in "\t,;" if mark in header), ",")
+        numeric = {name: [""] for name in ("memorability", "n_responses")}
+        text = {"stimulus_id": str, "path": str}
+        return pd.read_csv(path, sep=separator, encoding=encoding, dtype=text, keep_default_na=False, na_values=numeric)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such table; correct its path in the config") from None
+    except ValueError as error:
+        problem = str(error).partition("\n")[0]
+        raise InputError(f"{path}: cannot be read as a table ({problem}); save it as CSV in UTF-8") from error
+
+
+def read_text(path: str | Path) -> pd.DataFrame:
+    """A CSV of the workflow's own with every cell as it is written: numbers go from table to table unchanged."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def check_table(table: pd.DataFrame, source: str | Path) -> None:
+    """Raise InputError for the first row or column that cannot be used. Line 1 is the header."""
+
+    def refuse(bad: pd.Series, what: Callable[[pd.Series], str]) -> None:
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            more = f" (and {bad.sum() - 1} more lines)" if bad.sum() > 1 else ""
+            raise InputError(f"{source}: line {row + 2}: {what(table.iloc[row])}{more}")
+
+    for column in ("stimulus_id", "path"):
+        if column not in table:
+            raise InputError(f"{source}: no column {column!r}; it has {', '.join(table.columns)}")
+    if table.empty:
+        raise InputError(f"{source}: no stimuli; it has a header and nothing else")
+    for column in ("path", "stimulus_id"):
+        empty = table[column].isna() | (table[column] == "")
+        refuse(empty, lambda row, column=column: f"{column} is empty; fill it in or remove the line")
+    refuse(
+        table.stimulus_id.duplicated(),
+        lambda row: f"stimulus_id {row.stimulus_id!r} occurs before; ids must be unique",
+    )
+    for column in score_columns(table):
+        score = pd.to_numeric(table[column], errors="coerce")
+        refuse(~score.between(0, 1), lambda row, column=column: f"{column} of {_not_a_score(row, column)}")
+    for split in split_columns(table):
+        refuse(
+            ~table[split].isin([*SPLIT_VALUES, UNUSED]),
+            lambda row, split=split: f"{split} is {row[split]!r}; it must be train, val or test",
+        )
+
+
+def _not_a_score(row: pd.Series, column: str) -> str:
+    comma = ", with a point for the decimal comma" if "," in str(row[column]) else ""
+    return f"{row.stimulus_id!r} is {row[column]}; it must be a number in [0, 1]{comma}"
+
+
+def score_columns(table: pd.DataFrame) -> list[str]:
+    """`memorability` and, of data sets whose splits have scores of their own, `memorability_1`, … ."""
+    return [c for c in table if c == "memorability" or SPLIT_SCORE.fullmatch(c)]
+
+
+def split_columns(table: pd.DataFrame) -> list[str]:
+    """`split_1`, `split_2`, … in order."""
+    return sorted((c for c in table if c.startswith("split_")), key=lambda c: (len(c), c))
+
+
+def write_table(path: str | Path, table: pd.DataFrame) -> None:
+    """Check a stimulus table and write it."""
+    check_table(table, path)
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False)

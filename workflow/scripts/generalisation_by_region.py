@@ -1,9 +1,0 @@
-import pandas as pd
-
-from memscore import figures
-from memscore.job import job
-from memscore.summary import banner
-
-with job(snakemake) as say:
-    correlations, note = pd.read_csv(snakemake.input[0]), banner(snakemake.params.simulated)
-    figures.generalisation_by_region(correlations, snakemake.params.benchmarks, snakemake.output[0], note)

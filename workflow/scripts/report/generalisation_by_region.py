@@ -1,0 +1,9 @@
+import pandas as pd
+
+from memscore.job import job
+from memscore.report import figures
+from memscore.report.summary import banner
+
+with job(snakemake) as say:
+    correlations, note = pd.read_csv(snakemake.input[0]), banner(snakemake.params.simulated)
+    figures.generalisation_by_region(correlations, snakemake.params.benchmarks, snakemake.output[0], note)

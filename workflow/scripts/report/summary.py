@@ -1,0 +1,17 @@
+import pandas as pd
+
+from memscore.files import replacing
+from memscore.job import job
+from memscore.report import summary
+from memscore.stimuli import consistency
+
+with job(snakemake) as say:
+    layers = pd.read_csv(snakemake.input.layers)
+    correlations, differences = (
+        pd.read_csv(path) if path else pd.DataFrame()
+        for path in (snakemake.input.correlations, snakemake.input.differences)
+    )
+    people, params = consistency.read(snakemake.input.consistency), snakemake.params
+    text = summary.write(layers, correlations, differences, params.benchmarks, params.dataset, params.simulated, people)
+    with replacing(snakemake.output[0]) as temporary:
+        temporary.write_text(text, encoding="utf-8")

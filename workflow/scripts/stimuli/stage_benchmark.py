@@ -1,0 +1,11 @@
+from pathlib import Path
+
+from memscore.job import job
+from memscore.stimuli import benchmarks, tables
+from memscore.stimuli.sources.recordings import source_of
+
+with job(snakemake) as say:
+    name, table = snakemake.wildcards.benchmark, Path(snakemake.input.stimuli[0])
+    benchmark = source_of(name).load_benchmark(name, table, **snakemake.params.source)
+    ids = tables.read_table(table)["stimulus_id"]
+    benchmarks.write_benchmark(snakemake.output[0], benchmarks.in_order_of(benchmark, list(ids)))

@@ -1,0 +1,10 @@
+from pathlib import Path
+
+from memscore.job import job
+from memscore.stimuli.sources import figrim, lamem, memcat, simulated, table
+
+SOURCES = {"simulated": simulated, "table": table, "lamem": lamem, "memcat": memcat, "figrim": figrim}
+
+with job(snakemake) as say:
+    dataset = snakemake.params.dataset
+    SOURCES[dataset["source"]].stage_dataset(Path(snakemake.output[0]), dataset, snakemake.params.seed, say)
