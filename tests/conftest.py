@@ -56,7 +56,10 @@ class LabNetwork(torch.nn.Module):
 
     def forward(self, images):
         if os.path.exists("wait") and images.device.type != "meta":
-            time.sleep(60)
+            with open("wait", "a") as marks:
+                marks.write("x")
+            if os.path.getsize("wait") > 3:
+                time.sleep(60)
         maps = self.conv(images)
         self.constant(maps)
         self.broken(maps)
@@ -169,7 +172,7 @@ def make_tiny_study(make_study_folder, configure, catalogue):
 def add_lab_network(configure):
     """add(folder, layers): a lab's own network on the study's table; one of its layers is constant, one is NaN.
 
-    While there is a file `wait` in the folder, its passes take a minute.
+    While there is a file `wait` in the folder, each batch leaves a byte in it, and takes a minute from the fourth on.
     """
 
     def add(folder: Path, layers: str) -> None:

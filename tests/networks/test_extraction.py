@@ -12,7 +12,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import netCDF4
 import numpy as np
 import pytest
 import timm
@@ -21,7 +20,7 @@ from torch.nn import functional
 
 from memscore import device
 from memscore.errors import InputError
-from memscore.networks import architectures, extraction, store
+from memscore.networks import architectures, extraction
 from memscore.networks.architectures import PENULTIMATE
 from memscore.networks.reduction import Sketch
 from memscore.scores import pls
@@ -449,15 +448,6 @@ def test_device_of_networks():
             device.of_networks("cuda")
 
 
-def test_scores_are_never_refused_for_want_of_a_gpu(monkeypatch, tmp_path):
-    assert device.of_scores("cpu") is None
-    monkeypatch.setattr(device, "DRIVER", tmp_path)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert device.of_scores("cuda") is None
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert [device.of_scores(name) for name in ("cpu", "auto", "cuda:1")] == [None, "cuda", "cuda:1"]
-
-
 # Reduction.
 
 
@@ -554,88 +544,6 @@ def test_sketch_keeps_inner_products_in_expectation():
         spread[d] = products.var(0).mean()
     assert 2.5 < spread[50] / spread[200] < 6.5
     assert 2.5 < spread[200] / spread[800] < 6.5
-
-
-# The file.
-
-
-def batches_of(arrays, batch_size):
-    n = len(next(iter(arrays.values())))
-    for start in range(0, n, batch_size):
-        rows = slice(start, min(start + batch_size, n))
-        yield rows, {layer: values[rows] for layer, values in arrays.items()}
-
-
-@pytest.fixture
-def arrays():
-    rng = np.random.default_rng(0)
-    sizes = {"layer1.0.bn1": 7, "penultimate": 3, "a": 7, "feature_0": 1, "stimulus": 2, "Ünïcode": 1}
-    arrays = {name: rng.standard_normal((10, p)).astype(np.float32) for name, p in sizes.items()}
-    arrays["a"][2, 3:6] = np.nan, np.inf, -np.inf
-    arrays["a"][3, 0] = netCDF4.default_fillvals["f4"]
-    return arrays
-
-
-@pytest.mark.parametrize("batch_size", [1, 4, 10])
-def test_what_is_written_is_read(tmp_path, arrays, batch_size):
-    path = tmp_path / "new folder" / "activations.nc"
-    done = []
-    store.write(path, batches_of(arrays, batch_size), 10, {"model": "m", "reduction": "none"}, done.append)
-    read = list(store.read(path))
-    assert [layer for layer, _ in read] == list(arrays)
-    for layer, values in read:
-        assert not isinstance(values, np.ma.MaskedArray)
-        assert values.dtype == np.float32
-        np.testing.assert_array_equal(values, arrays[layer])
-    assert done[-1] == 10
-    with netCDF4.Dataset(path) as file:
-        assert (file.model, file.reduction) == ("m", "none")
-
-
-def test_a_network_through_the_file(tmp_path):
-    model, description, layers = network("dpn68")
-    options = {"batch_size": 7, "sketch": 500}
-    batches = extraction.extract(model, layers, pixels(), description["mean"], description["std"], **options)
-    store.write(tmp_path / "a.nc", batches, N_IMAGES, {})
-    expected = extract("dpn68", **options)
-    read = dict(store.read(tmp_path / "a.nc"))
-    assert list(read) == list(expected)
-    for layer, values in expected.items():
-        np.testing.assert_array_equal(read[layer], values)
-
-
-@pytest.mark.parametrize("existing", [False, True])
-def test_failure_half_way_leaves_no_file(tmp_path, arrays, existing):
-    """Nor touches one that was there before."""
-    path = tmp_path / "activations.nc"
-    if existing:
-        store.write(path, batches_of(arrays, 10), 10, {"run": "first"})
-    before = path.read_bytes() if existing else None
-
-    def failing():
-        yield next(batches_of(arrays, 4))
-        raise RuntimeError("CUDA out of memory")
-
-    with pytest.raises(RuntimeError, match="out of memory"):
-        store.write(path, failing(), 10, {"run": "second"})
-    assert [file.name for file in tmp_path.iterdir()] == (["activations.nc"] if existing else [])
-    assert not existing or path.read_bytes() == before
-
-
-def test_killed_half_way_leaves_nothing_that_looks_finished(tmp_path):
-    """SIGKILL leaves no chance to clean up."""
-    code = f"""
-import os, signal
-import numpy as np
-from memscore.networks import store
-def batches():
-    yield slice(0, 2), {{"layer": np.ones((2, 3), np.float32)}}
-    os.kill(os.getpid(), signal.SIGKILL)
-store.write({str(tmp_path / "activations.nc")!r}, batches(), 4, {{}})
-"""
-    killed = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(PACKAGE)}, check=False)
-    assert killed.returncode == -9
-    assert not (tmp_path / "activations.nc").exists()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cross_decomposition import PLSRegression
@@ -262,7 +263,7 @@ def test_torch_computes_the_same(n, p, m):
     """What runs on a GPU, here on torch's CPU."""
     x, y = latent(n, p, m)
     train = random_splits(n)
-    theirs = predict_splits(x.astype(np.float32), y, train, torch_device="cpu")
+    theirs = predict_splits(torch.from_numpy(x.astype(np.float32)), y, train)
     assert isinstance(theirs, np.ndarray)
     np.testing.assert_allclose(theirs, predict_splits(x.astype(np.float32), y, train), rtol=0, atol=1e-9 * y.std())
 

@@ -8,15 +8,14 @@ import subprocess
 import sys
 import time
 
-import netCDF4
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import xarray as xr
 import yaml
 
 from memscore import openblas
-from memscore.networks import store
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("snakemake")]
 
@@ -76,8 +75,6 @@ def jobs_of(model, *layers) -> set[str]:
         path
         for layer in layers
         for path in (
-            f"results/activations/datasets/mine/{model}/{layer}.nc",
-            f"results/activations/benchmarks/simulated/{model}/{layer}.nc",
             f"results/memorability/mine/{model}/{layer}.csv",
             f"results/brain/simulated/{model}/{layer}.csv",
         )
@@ -103,7 +100,7 @@ CONSISTENCY = {"results/consistency/mine.csv"}
     [(1, ["conv1.0", "layer1.0.act2", "penultimate"]), (2, ["conv1.0..layer1.0.act2", "penultimate"])],
 )
 def test_each_job_is_planned_once(tiny_study, planned, configure, layers_per_job, jobs_of_a):
-    """Activations per (model, layers, stimulus set), memorability per (model, layers), brain per benchmark group."""
+    """From pixels to scores in one job per (model, layers, stimulus set)."""
     write_models(
         tiny_study,
         ("a", "test_resnet", "untrained", "conv1.0,layer1.0.act2,penultimate"),
@@ -124,7 +121,6 @@ def test_job_counts_of_a_clean_folder(tiny_study, job_counts):
         "stage_benchmark": 2,
         "stage_weights": 1,
         "pixels": 2,
-        "activations": 6,
         "memorability": 3,
         "brain": 3,
         "collect_memorability": 1,
@@ -152,7 +148,7 @@ def test_nothing_is_planned_for_a_finished_study(finished_study, job_counts, pla
     assert job_counts(finished_study) == {}
     assert planned(finished_study) == set()
     left = [str(path.relative_to(finished_study)) for path in (finished_study / "results").rglob("*") if path.is_file()]
-    jobs = {path for path in jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate") if path.endswith(".csv")}
+    jobs = jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate")
     assert set(left) - {"results/README.md"} == jobs | CONSISTENCY | AFTER_THE_LAST_JOB
 
 
@@ -203,13 +199,41 @@ def scored_again(finished_study, run_snakemake, cores) -> None:
     assert code == 0, output
 
 
-def test_layers_per_job_and_cores_change_no_byte(finished_original, finished_study, run_snakemake, configure):
-    """Three layers in one job on one core, against one layer a job on two."""
-    configure(finished_study, layers_per_job=3)
+TABLES = ("results/layers.csv", "results/memorability.csv", "results/brain.csv")
+
+
+@pytest.mark.parametrize(
+    ("layers_per_job", "scratch_gb"),
+    [(3, None), (None, 0.05), (None, 0.004)],  # 0.004: a layer of the 240 tiles a pass
+    ids=["in memory", "in scratch", "in scratch, several passes"],
+)
+def test_neither_cut_nor_passes_nor_cores_change_a_byte(
+    finished_original, finished_study, run_snakemake, configure, layers_per_job, scratch_gb
+):
+    """All layers in one job on one core, against one layer a job on two."""
+    configure(finished_study, layers_per_job=layers_per_job)
+    if scratch_gb:
+        configure(finished_study, resources={"memory_gb": 2, "scratch_gb": scratch_gb})
     scored_again(finished_study, run_snakemake, cores=1)
     assert os.listdir(finished_study / "results/brain/simulated/tiny") == ["conv1.0..penultimate.csv"]
-    for table in ("results/layers.csv", "results/memorability.csv", "results/brain.csv"):
+    for table in TABLES:
         assert (finished_study / table).read_bytes() == (finished_original / table).read_bytes()
+
+
+def test_layers_per_job_changed_half_way(finished_original, finished_study, run_snakemake, configure, planned):
+    """What is scored neither runs again nor is forgotten."""
+    configure(finished_study, layers_per_job=3)
+    assert planned(finished_study) == set()
+    for layer in ("conv1.0", "layer2.0.act2"):
+        (finished_study / f"results/memorability/mine/tiny/{layer}.csv").unlink()
+    run = "results/memorability/mine/tiny/conv1.0..layer2.0.act2.csv"
+    assert planned(finished_study) == {run} | AFTER_THE_LAST_JOB - {"results/brain.csv"}
+    code, output = run_snakemake(finished_study, "--cores", "2", "--quiet", "rules")
+    assert code == 0, output
+    for table in TABLES:
+        assert (finished_study / table).read_bytes() == (finished_original / table).read_bytes()
+    configure(finished_study, layers_per_job=1)
+    assert planned(finished_study) == set()
 
 
 def test_batch_size_changes_no_number(finished_original, finished_study, run_snakemake, configure):
@@ -279,41 +303,87 @@ def test_slurm_profile_asks_for_a_gpu_where_networks_run(tiny_study, run_snakema
         for rule, text in zip(jobs[::2], jobs[1::2], strict=True)
         for gres in re.findall(r"gres=(\S+)", text)
     }
-    assert asking == {("activations", "gpu:1")}
+    assert asking == {("memorability", "gpu:1"), ("brain", "gpu:1")}
 
 
-def test_killed_run_resumes(tiny_study, run_snakemake, configure, add_lab_network):
+def test_run_killed_between_two_passes_resumes(tiny_study, run_snakemake, configure, add_lab_network):
     write_models(tiny_study)
     add_lab_network(tiny_study, layers="conv,penultimate")
-    configure(tiny_study, brain=None, layers_per_job=3)
-    (tiny_study / "wait").touch()
-    arguments = ["--cores", "1", "--quiet", "rules", "--", "memorability_scores"]
+    # Room for either layer of the 48 images, and not for both.
+    configure(tiny_study, brain=None, layers_per_job=None, resources={"memory_gb": 2, "scratch_gb": 0.000787})
+    wait, scratch = tiny_study / "wait", tiny_study / "scratch"
+    wait.touch()
+    scratch.mkdir()
+    arguments = ["--cores", "1", "--quiet", "rules", "--default-resources", f"tmpdir={str(scratch)!r}"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "snakemake", *arguments],
+        [sys.executable, "-m", "snakemake", *arguments, "--", "memorability_scores"],
         cwd=tiny_study,
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    activations = tiny_study / "results/activations/datasets/mine/lab"
     deadline = time.monotonic() + 120
-    while not (activations.exists() and list(activations.iterdir())):
+    while wait.stat().st_size < 4:  # the first of three batches of the second pass
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert not list((tiny_study / "results").rglob("[!.]*.nc")), "a job cut short left what looks finished"
-    assert not list((tiny_study / "results").rglob("*.csv"))
+    assert not list((tiny_study / "results").rglob("*.csv")), "a job cut short left what looks finished"
+    assert not list(scratch.iterdir())
 
-    (tiny_study / "wait").unlink()
+    wait.unlink()
     assert run_snakemake(tiny_study, "--unlock")[0] == 0
-    code, output = run_snakemake(tiny_study, "--rerun-incomplete", *arguments)
+    code, output = run_snakemake(tiny_study, "--rerun-incomplete", *arguments, "--", "memorability_scores")
     assert code == 0, output
     table = pd.read_csv(tiny_study / "results/memorability.csv").set_index("layer")
     assert list(table.index) == ["conv", "penultimate"]
     assert table["memorability"].notna().all()
-    assert not list((tiny_study / "results").rglob("[!.]*.nc")), "temporary files are left"
+
+
+def test_a_layer_that_does_not_fit_is_refused(tiny_study, run_snakemake, configure):
+    configure(tiny_study, brain=None, resources={"memory_gb": 2, "scratch_gb": 0.0001})
+    code, output = run_snakemake(tiny_study, "--cores", "1", "--retries", "0", "memorability_scores")
+    assert code != 0
+    (error,) = {line for line in output.splitlines() if line.startswith("memscore: error: layer conv1.0")}
+    assert "needs 0.00079 GB" in error
+    assert "raise memory_gb or scratch_gb under resources in the config" in error
+
+
+def test_activations_for_use_elsewhere(finished_study, run_snakemake, configure):
+    """The penultimate layer on every set, or what is asked for; nothing is scored."""
+    configure(finished_study, activations=[{"model": "tiny", "layer": "layer2.0.act2", "set": "simulated"}])
+    code, output = run_snakemake(finished_study, "--cores", "2", "activations")
+    assert code == 0, output
+    assert "Brain similarity of" not in output
+    path = finished_study / "results/activations/benchmarks/simulated/tiny/layer2.0.act2.nc"
+    written = xr.load_dataset(path)
+    assert written["activations"].dims == ("stimulus", "feature")
+    ids = pd.read_csv(finished_study / "resources/stimuli/benchmarks/simulated/stimuli.csv")["stimulus_id"]
+    assert list(written["stimulus_id"].values) == list(ids)
+    assert (written.attrs["layer"], written.attrs["reduction"]) == ("layer2.0.act2", "sketch 4096")
+    configure(finished_study, activations=None)
+    code, output = run_snakemake(finished_study, "--dry-run", "activations")
+    assert {"datasets/mine/tiny/penultimate.nc", "benchmarks/simulated/tiny/penultimate.nc"} == set(
+        re.findall(r"activations/(\S+penultimate.nc)$", output, re.MULTILINE)
+    )
+
+
+def test_one_job_a_card(tiny_study, run_snakemake, monkeypatch):
+    """Two jobs on this machine's only GPU cannot happen unasked; on a cluster the limit is the cluster's."""
+    text = (tiny_study / "workflow/rules/networks.smk").read_text()
+    assert 'device.shared_card(config["device"])' in text
+    (tiny_study / "workflow/rules/networks.smk").write_text(text.replace('device.shared_card(config["device"])', "1"))
+    for name in ("memorability", "brain"):
+        script = "import time\nstart = time.time()\ntime.sleep(2)\n"
+        script += "open(snakemake.output[0], 'w').write(f'{start},{time.time()}')\n"
+        (tiny_study / f"workflow/scripts/scores/{name}.py").write_text(script)
+    targets = [path for path in jobs_of("tiny", "conv1.0", "penultimate") if "memorability" in path]
+    for given, apart in (((), True), (("--resources", "local_gpu=2"), False)):
+        code, output = run_snakemake(tiny_study, "--cores", "2", "--force", *given, "--", *targets)
+        assert code == 0, output
+        spans = sorted(tuple(map(float, (tiny_study / path).read_text().split(","))) for path in targets)
+        assert (spans[0][1] <= spans[1][0]) == apart
 
 
 def test_principal_components_through_the_study(finished_study, run_snakemake, configure, planned):
@@ -330,15 +400,15 @@ def test_principal_components_through_the_study(finished_study, run_snakemake, c
     before = pd.read_csv(finished_study / "results/layers.csv")
     scratch = finished_study / "scratch"
     scratch.mkdir()
-    arguments = ("--cores", "2", "--notemp", "--default-resources", f"tmpdir={str(scratch)!r}")
-    code, output = run_snakemake(finished_study, *arguments)
+    path = "results/activations/datasets/mine/tiny/conv1.0.nc"
+    arguments = ("--cores", "2", "--default-resources", f"tmpdir={str(scratch)!r}")
+    code, output = run_snakemake(finished_study, *arguments, "--", "all", path)
     assert code == 0, output
     table = pd.read_csv(finished_study / "resources/stimuli/references/pca/stimuli.csv")
     assert [path[-len("images/00.png") :] for path in table.path] == [f"images/{i:02d}.png" for i in range(0, 48, 2)]
-    path = finished_study / "results/activations/datasets/mine/tiny/conv1.0.nc"
-    with netCDF4.Dataset(path) as file:
-        assert file.reduction == "sketch 4096, pca 24"
-    ((_, features),) = store.read(path)
+    written = xr.load_dataset(finished_study / path)
+    assert written.attrs["reduction"] == "sketch 4096, pca 24"
+    features = written["activations"].values
     assert features.shape == (48, 23)
     # Principal components are uncorrelated over the very images that they come from.
     correlation = np.corrcoef(features[::2], rowvar=False)
@@ -352,10 +422,9 @@ def test_principal_components_through_the_study(finished_study, run_snakemake, c
 def test_principal_components_over_a_folder(finished_study, run_snakemake, configure):
     configure(finished_study, reduction={"sketch": None, "pca": 48, "pca_images": "images"})
     target = "results/activations/datasets/mine/tiny/conv1.0.nc"
-    code, output = run_snakemake(finished_study, "--cores", "2", "--notemp", target)
+    code, output = run_snakemake(finished_study, "--cores", "2", target)
     assert code == 0, output
-    ((_, features),) = store.read(finished_study / target)
-    assert features.shape == (48, 47)
+    assert xr.load_dataset(finished_study / target)["activations"].shape == (48, 47)
 
 
 def test_jobs_have_the_kernels_of_their_machine(tiny_study, run_snakemake, monkeypatch):

@@ -332,12 +332,30 @@ def test_batches_cut_the_layers_in_order(n, share, batch):
     chosen = study.select_layers(make_layers(n), {"count": max(1, round(share * n)), "every": None})
     model = study.Model("tiny", "test_resnet", "untrained", {}, chosen)
     cut = study.Study({"layers_per_job": batch}, {"tiny": model})
-    batches = cut.batches("tiny")
-    assert [layer for group in batches.values() for layer in group] == chosen
-    assert len(batches) == -(-len(chosen) // batch)
-    assert all("/" not in label for label in batches)
-    assert len(set(cut.jobs())) == len(batches)
+    runs = cut.runs("nowhere", "tiny")
+    assert [layer for run in runs for layer in cut.layers_of("tiny", run)] == chosen
+    assert len(runs) == len(set(runs)) == -(-len(chosen) // batch)
+    assert all("/" not in run for run in runs)
     assert [row["layer"] for row in cut.table()] == [layer["name"] for layer in chosen]
+
+
+@given(n=st.integers(1, 40), first=st.integers(1, 45), then=st.integers(1, 45), data=st.data())
+@settings(max_examples=200)
+def test_what_is_scored_stays_however_it_was_cut(n, first, then, data):
+    """Of runs of `first` layers some are there; runs of `then` fill the gaps, and a third look sees the same."""
+    names = [f"l{i}" for i in range(n)]
+    before = study.cut(names, first)
+    there = data.draw(st.sets(st.sampled_from(before)))
+    after = study.cut(names, then, there)
+    assert there <= set(after)
+
+    def layers_of(run):
+        start, _, end = run.partition("..")
+        return names[names.index(start) : names.index(end or start) + 1]
+
+    assert [name for run in after for name in layers_of(run)] == names
+    assert all(len(layers_of(run)) <= then for run in after if run not in there)
+    assert study.cut(names, 1, set(after) | there) == after
 
 
 def test_pattern_takes_all_it_matches_in_network_order():
@@ -352,16 +370,16 @@ def test_parse_of_known_models_imports_no_torch(config, catalogue, repository):
         "import json, sys; from pathlib import Path; from memscore import study;"
         "loaded = study.load(json.loads(sys.argv[1]), Path(sys.argv[2]));"
         "heavy = ('torch', 'timm', 'torchvision', 'pandas', 'sklearn', 'rfc3987_syntax');"
-        "print(len(loaded.jobs()), [name for name in heavy if name in sys.modules])"
+        "print(len(loaded.models['tiny'].layers), [name for name in heavy if name in sys.modules])"
     )
     arguments = [sys.executable, "-c", code, json.dumps(config), str(catalogue)]
     ran = subprocess.run(arguments, cwd=repository / "workflow", capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == f"{config['layers']['count']} []"
 
 
-@pytest.mark.parametrize("script", ["scores/memorability", "scores/brain", "scores/generalise", "analysis/collect"])
-def test_scoring_jobs_import_no_networks(repository, script):
-    """There are thousands of them, and each works for seconds."""
+@pytest.mark.parametrize("script", ["analysis/collect", "analysis/layers", "stimuli/pixels"])
+def test_jobs_without_networks_import_none(repository, script):
+    """Each works for seconds."""
     imports = (repository / f"workflow/scripts/{script}.py").read_text().partition("\nwith job(")[0]
     heavy = "('torch', 'timm', 'torchvision', 'sklearn', 'scipy.stats', 'matplotlib')"
     code = f"{imports}\nimport sys; print([name for name in {heavy} if name in sys.modules])"
@@ -407,10 +425,10 @@ def test_generalisation_between_what_are_no_two_data_sets_is_refused(config, cat
 def test_audit_takes_the_middle_and_the_last_layer_of_the_first_network(config, catalogue):
     loaded = study.load(config, catalogue)
     audits = loaded.audits()
-    assert {model for model, _, _ in audits} == {"tiny"}
-    assert {benchmark for _, _, benchmark in audits} == set(config["brain"]["benchmarks"])
+    assert {each["model"] for each in audits} == {"tiny"}
+    assert {each["benchmark"] for each in audits} == set(config["brain"]["benchmarks"])
     layers = [layer["name"] for layer in loaded.models["tiny"].layers]
-    assert {layer for _, layer, _ in audits} == {layers[len(layers) // 2], "penultimate"}
+    assert {each["layer"] for each in audits} == {layers[len(layers) // 2], "penultimate"}
 
 
 def test_generalisation_needs_the_settings_of_memorability(config, catalogue):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from memscore.errors import InputError
 
-# There where a job can reach an NVIDIA GPU: torch takes two seconds to import and say so.
+# There where a process can reach an NVIDIA GPU: torch takes two seconds to import and say so.
 DRIVER = Path("/dev/nvidiactl")
 
 
@@ -19,15 +19,6 @@ def of_networks(name: str) -> str:
     return name
 
 
-def of_scores(name: str) -> str | None:
-    """torch's device for scores, where the job has a GPU and the config does not say `cpu`; None for NumPy.
-
-    Scores are never refused for want of a GPU: on a cluster they run on nodes without.
-    """
-    if name == "cpu" or not DRIVER.exists():
-        return None
-    import torch
-
-    if not torch.cuda.is_available():
-        return None
-    return "cuda" if name == "auto" else name
+def shared_card(name: str) -> int:
+    """How many of this machine's GPUs a job takes, as seen without torch: 0 where there is none, or none is wanted."""
+    return int(name != "cpu" and DRIVER.exists())

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from memscore.errors import InputError
 
@@ -36,6 +37,17 @@ def enough_room(path: str | Path, advice: str) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise InputError(f"{path}: no room left on the disk; {advice}") from error
+
+
+def claim(file: BinaryIO, n_bytes: int, what: str) -> None:
+    """Claim the space of a job's temporary file at once: a disk that is full later would kill it without a word."""
+    try:
+        os.posix_fallocate(file.fileno(), 0, n_bytes)
+    except OSError as error:
+        raise InputError(
+            f"no room for {n_bytes / 1e9:.1f} GB of {what} in the job's tmpdir ({error.strerror}); lower "
+            "scratch_gb under resources in the config, or name another with --default-resources tmpdir=..."
+        ) from error
 
 
 def encoding_of(path: str | Path) -> str:

@@ -5,16 +5,18 @@ a known model come from the catalogue that `architectures.describe` keeps.
 """
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import permutations
+from math import ceil
 from pathlib import Path
 
 from memscore.configuration import check_config, read_models
 from memscore.errors import InputError
 from memscore.names import stimulus_set_of
-from memscore.networks import architectures
+from memscore.networks import architectures, room
 
 CATALOGUE = Path("resources/layers")
 # What is done with a dataset's bad images and duplicates, where the config does not say.
@@ -55,19 +57,45 @@ class Study:
     config: Mapping
     models: Mapping[str, Model]
 
-    def batches(self, model: str) -> dict[str, list[dict]]:
-        """The layers of each job of a model, by the job's label: `first..last`, or the layer if it is one."""
-        return self._batches[model]
+    def runs(self, folder: str, model: str) -> list[str]:
+        """Labels of the jobs that between them score a model's layers, in files `<folder>/<model>/<label>.csv`.
+
+        What is there stays, however it was cut; what is missing is cut by `layers_per_job`. Asked once a folder: the
+        answer is to last while jobs add files.
+        """
+        if (folder, model) not in self._runs:
+            names = [layer["name"] for layer in self.models[model].layers]
+            there = {path.stem for path in Path(folder, model).glob("[!.]*.csv")}
+            self._runs[folder, model] = cut(names, self.config["layers_per_job"], there)
+        return self._runs[folder, model]
 
     @cached_property
-    def _batches(self) -> dict[str, dict[str, list[dict]]]:
-        """By model. Cut once, since every job asks for its own."""
-        n = self.config["layers_per_job"]
-        return {name: cut(model.layers, n) for name, model in self.models.items()}
+    def _runs(self) -> dict[tuple[str, str], list[str]]:
+        return {}
 
-    def jobs(self) -> list[tuple[str, str]]:
-        """(model, label) of every job."""
-        return [(model, label) for model in self.models for label in self.batches(model)]
+    def layers_of(self, model: str, label: str) -> list[dict]:
+        """The layers of a job: `first..last`, or one."""
+        first, _, last = label.partition("..")
+        layers, places = self.models[model].layers, self._places[model]
+        if not {first, last or first} <= set(places):
+            raise InputError(f"{label}: not among the layers of {model} that this study is of")
+        return layers[places[first] : places[last or first] + 1]
+
+    @cached_property
+    def _places(self) -> dict[str, dict[str, int]]:
+        return {name: {each["name"]: i for i, each in enumerate(m.layers)} for name, m in self.models.items()}
+
+    def room(self, model: str, label: str, pixels: Sequence[str]) -> tuple[int, int]:
+        """(memory, scratch) in MB that a job asks for, which goes through the stimuli of these files."""
+        network, reduction, allowed = self.models[model].input, self.config["reduction"], self.config["resources"]
+        n_stimuli = sum(_n_stimuli(file, *network["input_size"]) for file in pixels)
+        layers = [
+            room.layer(layer["name"], layer["n_features"], n_stimuli, reduction["sketch"], reduction["pca"])
+            for layer in self.layers_of(model, label)
+        ]
+        beside = room.overhead(layers, network["input_size"], self.config["batch_size"])
+        sizes = room.declared(layers, beside, 1e9 * allowed["memory_gb"], 1e9 * allowed["scratch_gb"])
+        return tuple(ceil(size / 1e6) for size in sizes)
 
     def transform(self, model: str) -> str:
         """Name of a model's input transform: models with the same one share their pixels."""
@@ -84,21 +112,30 @@ class Study:
         """The stimulus sets of the benchmarks: those with one prefix share their stimuli."""
         return list(dict.fromkeys(map(stimulus_set_of, self.benchmarks())))
 
-    def label(self, model: str, layer: str) -> str:
-        """Label of the job that a layer belongs to."""
-        batches = self.batches(model)
-        return next(label for label in batches if any(layer == each["name"] for each in batches[label]))
-
-    def audits(self) -> list[tuple[str, str, str]]:
-        """(model, layer, benchmark) of what `snakemake audit` scores twice.
+    def audits(self) -> list[dict]:
+        """{model, layer, benchmark} of what `snakemake audit` scores twice.
 
         By default the middle and the last of the first network's layers, on every benchmark.
         """
         if self.config["audit"]:
-            return [(each["model"], each["layer"], each["benchmark"]) for each in self.config["audit"]]
+            return self.config["audit"]
         model = next(iter(self.models.values()))
         layers = dict.fromkeys(model.layers[i]["name"] for i in (len(model.layers) // 2, -1))
-        return [(model.name, layer, benchmark) for benchmark in self.benchmarks() for layer in layers]
+        return [{"model": model.name, "layer": layer, "benchmark": b} for b in self.benchmarks() for layer in layers]
+
+    def exports(self) -> list[dict]:
+        """{model, layer, set} of what `snakemake activations` writes.
+
+        By default the last of every network's layers, on every stimulus set.
+        """
+        if self.config["activations"]:
+            return self.config["activations"]
+        last = [(model.name, model.layers[-1]["name"]) for model in self.models.values()]
+        return [{"model": name, "layer": layer, "set": set} for _, set in self.stimulus_sets() for name, layer in last]
+
+    def kind(self, stimulus_set: str) -> str:
+        """`datasets` or `benchmarks`."""
+        return next(kind for kind, name in self.stimulus_sets() if name == stimulus_set)
 
     def brain_source(self, stimulus_set: str) -> dict:
         """What the config says about where a stimulus set and its recordings come from."""
@@ -172,10 +209,31 @@ class Study:
         return {"brain": "simulated" in self.brain_sets(), "viewers": "simulated" in sources}
 
 
-def cut(layers: list[dict], n: int) -> dict[str, list[dict]]:
-    """Runs of `n` layers by their label: `first..last`, or the layer if it is one."""
-    chunks = [layers[start : start + n] for start in range(0, len(layers), n)]
-    return {"..".join(dict.fromkeys([chunk[0]["name"], chunk[-1]["name"]])): chunk for chunk in chunks}
+def cut(names: Sequence[str], n: int | None, there: Collection[str] = ()) -> list[str]:
+    """Runs of layers by their label, `first..last`, or the layer if it is one: those of `there` that these layers have,
+    and between them runs of `n`, or all for None."""
+    places = {name: i for i, name in enumerate(names)}
+    kept = []
+    for label in there:
+        first, _, last = label.partition("..")
+        if first in places and places.get(last or first, -1) >= places[first]:
+            kept.append((places[first], places[last or first] + 1))
+    runs, start = [], 0
+    # Of two that overlap the one that starts first is kept, or is longer.
+    for first, end in [*sorted(kept, key=lambda run: (run[0], -run[1])), (len(names), len(names))]:
+        if first < start:
+            continue
+        step = n or len(names)
+        runs += [(begin, min(begin + step, first)) for begin in range(start, first, step)]
+        runs += [(first, end)] if end > first else []
+        start = end
+    return ["..".join(dict.fromkeys([names[begin], names[end - 1]])) for begin, end in runs]
+
+
+@cache
+def _n_stimuli(pixels: str, height: int, width: int) -> int:
+    """How many a file of `stimuli.pixels` holds; FileNotFoundError before it is made, which Snakemake awaits."""
+    return os.path.getsize(pixels) // (3 * height * width)
 
 
 def load(config: Mapping, catalogue: Path = CATALOGUE) -> Study:
@@ -190,19 +248,22 @@ def load(config: Mapping, catalogue: Path = CATALOGUE) -> Study:
         if not Path(plugin).is_file():
             raise InputError(f"config: model_plugins: no file {plugin}; give a path as seen from the repository root")
     study = Study(config, {row["model"]: _model(row, config, table, catalogue) for row in rows})
-    check_audits(study)
+    check_named(study)
     return study
 
 
-def check_audits(study: Study) -> None:
-    """Raise InputError for the first audit of something that the study does not score."""
-    for model, layer, benchmark in study.audits():
-        known = {"model": list(study.models), "benchmark": study.benchmarks()}
-        known["layer"] = [each["name"] for each in study.models[model].layers] if model in study.models else []
-        for key, value in {"model": model, "layer": layer, "benchmark": benchmark}.items():
-            if value not in known[key]:
-                some = ", ".join(known[key][:8]) + (", …" if len(known[key]) > 8 else "")
-                raise InputError(f"config: audit: {key} {value!r} is not in this study; it has {some or 'none'}")
+def check_named(study: Study) -> None:
+    """Raise InputError for the first audit or export of something that is not in the study."""
+    known = {"model": list(study.models), "benchmark": study.benchmarks()}
+    known["set"] = [name for _, name in study.stimulus_sets()]
+    for key, asked in {"audit": study.audits(), "activations": study.exports()}.items():
+        for each in asked:
+            model = study.models.get(each["model"])
+            known["layer"] = [layer["name"] for layer in model.layers] if model else []
+            for part, value in each.items():
+                if value not in known[part]:
+                    some = ", ".join(known[part][:8]) + (", …" if len(known[part]) > 8 else "")
+                    raise InputError(f"config: {key}: {part} {value!r} is not in this study; it has {some or 'none'}")
 
 
 def _model(row: Mapping, config: Mapping, table: Path, catalogue: Path) -> Model:

@@ -15,9 +15,7 @@ localrules:
 
 rule collect_memorability:
     input:
-        lambda wildcards: [
-            f"results/memorability/{STUDY.dataset}/{model}/{layers}.csv" for model, layers in STUDY.jobs()
-        ],
+        lambda wildcards: scored("results/memorability", [STUDY.dataset]),
     output:
         "results/memorability.csv",
     log:
@@ -32,9 +30,7 @@ rule collect_memorability:
 
 rule collect_brain:
     input:
-        lambda wildcards: [
-            f"results/brain/{set}/{model}/{layers}.csv" for model, layers in STUDY.jobs() for set in STUDY.brain_sets()
-        ],
+        lambda wildcards: scored("results/brain", STUDY.brain_sets()),
     output:
         "results/brain.csv",
     log:
@@ -86,9 +82,7 @@ rule correlations:
 
 rule collect_within:
     input:
-        lambda wildcards: [
-            f"results/memorability/{wildcards.set}/{model}/{layers}.csv" for model, layers in STUDY.jobs()
-        ],
+        lambda wildcards: scored("results/memorability", [wildcards.set]),
     output:
         "results/memorability/{set}.csv",
     log:
@@ -103,10 +97,7 @@ rule collect_within:
 
 rule collect_across:
     input:
-        lambda wildcards: [
-            f"results/generalisation/{wildcards.fitted}/{wildcards.tested}/{model}/{layers}.csv"
-            for model, layers in STUDY.jobs()
-        ],
+        lambda wildcards: scored(f"results/generalisation/{wildcards.fitted}", [wildcards.tested]),
     output:
         "results/generalisation/{fitted}/{tested}.csv",
     log:

@@ -6,8 +6,7 @@ from pathlib import Path
 PACKAGE = str(Path(workflow.basedir, "workflow"))
 sys.path.insert(0, PACKAGE)
 
-from memscore import study
-from memscore import openblas
+from memscore import device, openblas, study
 from memscore.errors import InputError
 
 os.environ.update(openblas.environment(), PYTHONPATH=PACKAGE)
@@ -24,10 +23,24 @@ def staged_table(wildcards):
     return f"resources/stimuli/{wildcards.kind}/{wildcards.set}/{name}.csv"
 
 
-# Input functions of layers run once a job, a hundred thousand times in a large study: they format strings, not expand them.
-def pixels_for(kind, set, model):
-    """The file of a stimulus set's pixels as a model wants them."""
-    return [f"resources/pixels/{kind}/{set}/{STUDY.transform(model)}.npy"]
+# Input functions of layers run once a job, thirty thousand times in a large study: they format strings, not expand them.
+def pixels_for(kind, model, *sets):
+    """The files of stimulus sets' pixels as a model wants them."""
+    return [f"resources/pixels/{kind}/{set}/{STUDY.transform(model)}.npy" for set in sets]
+
+
+def scored(folder, sets):
+    """What the jobs write that between them score every layer of the study on these stimulus sets."""
+    folders = [(f"{folder}/{set}", model) for model in STUDY.models for set in sets]
+    return [f"{folder}/{model}/{layers}.csv" for folder, model in folders for layers in STUDY.runs(folder, model)]
+
+
+# One job at a time on this machine's GPU unless --resources local_gpu=<n> says otherwise. A cluster counts its own.
+resource_scopes:
+    local_gpu="local",
+
+
+workflow.global_resources.setdefault("local_gpu", 1)
 
 
 # Every wildcard is one folder or file name: where one could span several, a job's file would match the rules that collect
@@ -37,7 +50,6 @@ wildcard_constraints:
     set="[^/]+",
     model="[^/]+",
     layers="[^/]+",
-    layer="[^/]+",
     benchmark="[^/]+",
     transform="[^/]+",
     fitted="[^/]+",

@@ -25,31 +25,61 @@ rule stage_weights:
         "../scripts/networks/stage_weights.py"
 
 
-rule activations:
+# What every job takes that runs a network, beside its stimuli. Layers go from the network to what is done with them on the
+# job's node.
+NETWORK_INPUT = {
+    "weights": rules.stage_weights.output[0],
+    "plugins": lambda wildcards: STUDY.models[wildcards.model].plugins,
+    "references": lambda wildcards: (
+        pixels_for("references", wildcards.model, "pca") if config["reduction"]["pca"] else []
+    ),
+}
+NETWORK_PARAMS = {
+    "network": lambda wildcards: STUDY.models[wildcards.model].input,
+    "timm_name": lambda wildcards: STUDY.models[wildcards.model].timm_name,
+    "layers": lambda wildcards: STUDY.layers_of(wildcards.model, wildcards.layers),
+    "sketch": config["reduction"]["sketch"],
+    "pca": config["reduction"]["pca"],
+    "precision": config["precision"],
+}
+# Known once there are pixels to count.
+NETWORK_RESOURCES = {
+    "mem_mb": lambda wildcards, input, attempt: STUDY.room(wildcards.model, wildcards.layers, input.pixels)[0]
+    * attempt,
+    "disk_mb": lambda wildcards, input: STUDY.room(wildcards.model, wildcards.layers, input.pixels)[1],
+    "runtime": lambda wildcards, attempt: 240 * attempt,
+    "local_gpu": device.shared_card(config["device"]),
+}
+
+
+rule write_activations:
     input:
-        pixels=lambda wildcards: pixels_for(wildcards.kind, wildcards.set, wildcards.model),
-        references=lambda wildcards: (
-            pixels_for("references", "pca", wildcards.model) if config["reduction"]["pca"] else []
-        ),
-        weights=rules.stage_weights.output[0],
-        plugins=lambda wildcards: STUDY.models[wildcards.model].plugins,
+        **NETWORK_INPUT,
+        pixels=lambda wildcards: pixels_for(wildcards.kind, wildcards.model, wildcards.set),
+        stimuli="resources/stimuli/{kind}/{set}/stimuli.csv",
     output:
-        temp("results/activations/{kind}/{set}/{model}/{layers}.nc"),
+        "results/activations/{kind}/{set}/{model}/{layers}.nc",
     log:
-        "logs/activations/{kind}/{set}/{model}/{layers}.log",
+        "logs/write_activations/{kind}/{set}/{model}/{layers}.log",
+    retries: 2
     conda:
         "../../envs/memscore.yaml"
+    threads: config["resources"]["threads"]
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **NETWORK_RESOURCES,
     params:
-        network=lambda wildcards: STUDY.models[wildcards.model].input,
-        timm_name=lambda wildcards: STUDY.models[wildcards.model].timm_name,
-        layers=lambda wildcards: STUDY.batches(wildcards.model)[wildcards.layers],
-        sketch=config["reduction"]["sketch"],
-        pca=config["reduction"]["pca"],
-        precision=config["precision"],
+        **NETWORK_PARAMS,
     message:
         "Activations of {wildcards.model} {wildcards.layers} on {wildcards.set}"
     script:
-        "../scripts/networks/activations.py"
+        "../scripts/networks/write_activations.py"
+
+
+rule activations:
+    input:
+        lambda wildcards: [
+            f"results/activations/{STUDY.kind(each['set'])}/{each['set']}/{each['model']}/{each['layer']}.nc"
+            for each in STUDY.exports()
+        ],
+    message:
+        "Activations to use elsewhere: {input}"

@@ -1,4 +1,4 @@
-# From pixels to scores: one job per (model, layers), where `layers` is one layer or a run of layers_per_job.
+# From pixels to scores, in one job: `layers` are run through the network over a stimulus set, and scored on the same node.
 
 
 localrules:
@@ -7,42 +7,45 @@ localrules:
 
 rule memorability:
     input:
-        activations="results/activations/datasets/{set}/{model}/{layers}.nc",
+        **NETWORK_INPUT,
+        pixels=lambda wildcards: pixels_for("datasets", wildcards.model, wildcards.set),
         stimuli=rules.select_stimuli.output.stimuli,
     output:
         "results/memorability/{set}/{model}/{layers}.csv",
     log:
         "logs/memorability/{set}/{model}/{layers}.log",
-    # Scored before more is extracted, so that few activations lie on disk at any time.
-    priority: 1
+    retries: 2
     conda:
         "../../envs/memscore.yaml"
+    threads: config["resources"]["threads"]
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        **NETWORK_RESOURCES,
     params:
+        **NETWORK_PARAMS,
         components=lookup("memorability/components", within=config, default=None),
     message:
-        "Memorability from {wildcards.model} {wildcards.layers}"
+        "Memorability from {wildcards.model} {wildcards.layers} on {wildcards.set}"
     script:
         "../scripts/scores/memorability.py"
 
 
 rule brain:
     input:
-        activations="results/activations/benchmarks/{set}/{model}/{layers}.nc",
+        **NETWORK_INPUT,
+        pixels=lambda wildcards: pixels_for("benchmarks", wildcards.model, wildcards.set),
         benchmarks=lambda wildcards: [f"resources/benchmarks/{name}.nc" for name in STUDY.benchmarks(wildcards.set)],
     output:
         "results/brain/{set}/{model}/{layers}.csv",
     log:
         "logs/brain/{set}/{model}/{layers}.log",
-    priority: 1
+    retries: 2
     conda:
         "../../envs/memscore.yaml"
+    threads: config["resources"]["threads"]
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        **NETWORK_RESOURCES,
     params:
+        **NETWORK_PARAMS,
         benchmarks=lambda wildcards: STUDY.benchmarks(wildcards.set),
         normalise=lookup("brain/normalise", within=config, default=None),
     message:
@@ -51,24 +54,26 @@ rule brain:
         "../scripts/scores/brain.py"
 
 
+# Does what predicts memorability on one data set predict it on another? Each layer is fitted on all of one and tested
+# on all of the other; the rho within each data set is that of the memorability rule.
 rule generalise:
     input:
-        fitted="results/activations/datasets/{fitted}/{model}/{layers}.nc",
-        tested="results/activations/datasets/{tested}/{model}/{layers}.nc",
-        fitted_stimuli="resources/stimuli/datasets/{fitted}/stimuli.csv",
-        tested_stimuli="resources/stimuli/datasets/{tested}/stimuli.csv",
+        **NETWORK_INPUT,
+        pixels=lambda wildcards: pixels_for("datasets", wildcards.model, wildcards.fitted, wildcards.tested),
+        fitted="resources/stimuli/datasets/{fitted}/stimuli.csv",
+        tested="resources/stimuli/datasets/{tested}/stimuli.csv",
     output:
         "results/generalisation/{fitted}/{tested}/{model}/{layers}.csv",
     log:
         "logs/generalise/{fitted}/{tested}/{model}/{layers}.log",
-    # As memorability: scored before more is extracted.
-    priority: 1
+    retries: 2
     conda:
         "../../envs/memscore.yaml"
+    threads: config["resources"]["threads"]
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        **NETWORK_RESOURCES,
     params:
+        **NETWORK_PARAMS,
         components=lookup("memorability/components", within=config, default=None),
     message:
         "{wildcards.model} {wildcards.layers}: fitted on {wildcards.fitted}, tested on {wildcards.tested}"
@@ -76,37 +81,36 @@ rule generalise:
         "../scripts/scores/generalise.py"
 
 
+# A layer scored twice on the same activations: by memscore, and by brainscore-vision's own NeuralBenchmark.
 rule audit_layer:
     input:
-        activations=lambda wildcards: expand(
-            "results/activations/benchmarks/{set}/{model}/{layers}.nc",
-            set=study.stimulus_set_of(wildcards.benchmark),
-            model=wildcards.model,
-            layers=STUDY.label(wildcards.model, wildcards.layer),
-        ),
+        **NETWORK_INPUT,
+        pixels=lambda wildcards: pixels_for("benchmarks", wildcards.model, study.stimulus_set_of(wildcards.benchmark)),
         stimuli=lambda wildcards: expand(rules.stage_stimuli.output, set=study.stimulus_set_of(wildcards.benchmark)),
         benchmark=rules.stage_benchmark.output[0],
     output:
-        "results/audit/{benchmark}/{model}/{layer}.csv",
+        "results/audit/{benchmark}/{model}/{layers}.csv",
     log:
-        "logs/audit/{benchmark}/{model}/{layer}.log",
+        "logs/audit/{benchmark}/{model}/{layers}.log",
+    retries: 2
     conda:
         "../../envs/memscore.yaml"
+    threads: config["resources"]["threads"]
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        **NETWORK_RESOURCES,
     params:
+        **NETWORK_PARAMS,
         source=lambda wildcards: STUDY.brain_source(study.stimulus_set_of(wildcards.benchmark)),
         normalise=lookup("brain/normalise", within=config, default=None),
     message:
-        "{wildcards.model} {wildcards.layer} on {wildcards.benchmark}, by memscore and by Brain-Score"
+        "{wildcards.model} {wildcards.layers} on {wildcards.benchmark}, by memscore and by Brain-Score"
     script:
         "../scripts/scores/audit.py"
 
 
 rule audit:
     input:
-        [f"results/audit/{benchmark}/{model}/{layer}.csv" for model, layer, benchmark in STUDY.audits()],
+        ["results/audit/{benchmark}/{model}/{layer}.csv".format(**each) for each in STUDY.audits()],
     output:
         "results/audit.csv",
     log:

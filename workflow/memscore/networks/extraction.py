@@ -1,7 +1,7 @@
 """Activations of chosen layers, streamed: one forward pass, reduced inside the hooks, a batch at a time."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -82,36 +82,27 @@ class Recorder:
         raise InputError(f"layer {missing[0]} did not run as often as when the model was described")
 
 
-def batches_of(pixels: np.ndarray, batch_size: int, device: str) -> Iterator[tuple[slice, torch.Tensor]]:
+def batches_of(sets: Sequence[np.ndarray], batch_size: int, device: str) -> Iterator[tuple[slice, torch.Tensor]]:
     """(rows, their pixels on the device), the next batch read from disk while the network works on this one."""
 
-    def read(rows: slice) -> torch.Tensor:
-        images = torch.from_numpy(np.array(pixels[rows]))
+    def read(part: np.ndarray) -> torch.Tensor:
+        images = torch.from_numpy(np.array(part))
         return images.pin_memory().to(device, non_blocking=True) if device.startswith("cuda") else images.to(device)
 
-    starts = range(0, len(pixels), batch_size)
-    parts = [slice(start, min(start + batch_size, len(pixels))) for start in starts]
+    parts = [pixels[start : start + batch_size] for pixels in sets for start in range(0, len(pixels), batch_size)]
     with ThreadPoolExecutor(1) as reader:
-        ahead = reader.submit(read, parts[0])
-        for rows, following in zip(parts, [*parts[1:], None], strict=True):
+        ahead, done = reader.submit(read, parts[0]), 0
+        for part, following in zip(parts, [*parts[1:], None], strict=True):
             images = ahead.result()
-            if following:
+            if following is not None:
                 ahead = reader.submit(read, following)
-            yield rows, images
-
-
-def on_host(recorded: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    """All layers' arrays: of a GPU copied side by side, and waited for once."""
-    copies = {layer: tensor.to("cpu", non_blocking=True) for layer, tensor in recorded.items()}
-    if any(tensor.is_cuda for tensor in recorded.values()):
-        torch.cuda.synchronize()
-    return {layer: tensor.numpy() for layer, tensor in copies.items()}
+            yield slice(done, done := done + len(part)), images
 
 
 def extract(
     model: torch.nn.Module,
     layers: Mapping[str, int],
-    pixels: np.ndarray,
+    pixels: np.ndarray | Sequence[np.ndarray],
     mean: list[float],
     std: list[float],
     *,
@@ -121,10 +112,11 @@ def extract(
     scratch: str | Path | None = None,
     device: str = "cpu",
     precision: str = "float32",
-) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
-    """Yield (rows, activations by layer) for one batch of stimuli after the other.
+) -> Iterator[tuple[slice, dict[str, torch.Tensor]]]:
+    """Yield (rows, activations by layer (n, n_features), float32 on the device), a batch of stimuli after the other.
 
-    pixels : uint8 array (n_stimuli, height, width, 3), may be memory-mapped
+    pixels : uint8 array (n_stimuli, height, width, 3), may be memory-mapped; of several, their stimuli one behind the
+        other
     mean, std : the network's own, per channel, for pixel values in [0, 1]
     sketch : number of features to which a layer is folded, or None for all
     references : pixels of reference images, to whose principal components what is left of each layer is then
@@ -132,32 +124,33 @@ def extract(
     scratch : folder for the references' activations while this runs, None for the system's
     precision : `float32`, or `bfloat16` for torch's automatic mixed precision
     """
+    sets = [pixels] if isinstance(pixels, np.ndarray) else pixels
     model = model.eval().to(device, memory_format=torch.channels_last)
     shift = torch.tensor(mean, device=device).view(1, 3, 1, 1) * 255
     scale = torch.tensor(std, device=device).view(1, 3, 1, 1) * 255
 
     mixed = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bfloat16")
 
-    def passes(pixels, reduce):
+    def passes(sets, reduce):
         with torch.inference_mode(), mixed, Recorder(model, layers, reduce) as record:
-            for rows, images in batches_of(pixels, batch_size, device):
+            for rows, images in batches_of(sets, batch_size, device):
                 recorded = record((images.permute(0, 3, 1, 2).float() - shift) / scale)
-                yield rows, on_host({layer: recorded[layer] for layer in layers})
+                yield rows, {layer: recorded[layer] for layer in layers}
 
     sketches = {layer: Sketch(layer, sketch) for layer in layers}
     if references is None:
-        yield from passes(pixels, sketches)
+        yield from passes(sets, sketches)
         return
     with ExitStack() as files:
         components = {}
         for layer in layers:
             file = files.enter_context(tempfile.TemporaryFile(dir=scratch))
             components[layer] = PrincipalComponents(len(references), file)
-        for rows, sketched in passes(references, sketches):
+        for rows, sketched in passes([references], sketches):
             for layer, activations in sketched.items():
-                components[layer].add(rows, activations)
+                components[layer].add(rows, activations.cpu().numpy())
         for layer in layers:
             components[layer].fit()
         yield from passes(
-            pixels, {layer: lambda x, layer=layer: components[layer](sketches[layer](x)) for layer in layers}
+            sets, {layer: lambda x, layer=layer: components[layer](sketches[layer](x)) for layer in layers}
         )

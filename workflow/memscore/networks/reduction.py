@@ -5,7 +5,6 @@ stimulus.
 """
 
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -13,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
-from memscore.errors import InputError
+from memscore.files import claim
 
 # Numbers of a stored chunk: 16 MB in float32, so that a few in float64 fit beside each other anywhere.
 CHUNK = 2**22
@@ -46,16 +45,20 @@ class Sketch:
             signs = np.random.default_rng(self._seed).integers(0, 2, n_features, dtype=np.int8) * 2 - 1
             self._signs = torch.from_numpy(signs).to(activation.device, torch.float32)
         flat = (activation.permute(0, 2, 3, 1) if activation.ndim == 4 else activation).flatten(1)
-        folded = torch.zeros(len(flat), self.d, device=flat.device)
-        # Each part is read once and added where it belongs, with no copy of the layer; all images of a part at once,
-        # since what a call costs is much of the time.
         whole = n_features // self.d * self.d
-        parts = zip(flat[:, :whole].split(self.d, 1), self._signs[:whole].split(self.d), strict=True)
-        with one_thread():
-            for part, signs in parts:
-                folded.addcmul_(part, signs)
-            if whole < n_features:
-                folded[:, : n_features - whole].addcmul_(flat[:, whole:], self._signs[whole:])
+        if flat.is_cuda:  # A kernel for each part would take longer to start than to run.
+            parts, signs = (values[..., :whole].unflatten(-1, (-1, self.d)) for values in (flat, self._signs))
+            folded = (parts * signs).sum(1)
+        else:
+            # Each part is read once and added where it belongs, with no copy of the layer; all images of a part at
+            # once, since what a call costs is much of the time.
+            folded = torch.zeros(len(flat), self.d)
+            with one_thread():
+                for part, signs in zip(
+                    flat[:, :whole].split(self.d, 1), self._signs[:whole].split(self.d), strict=True
+                ):
+                    folded.addcmul_(part, signs)
+        folded[:, : n_features - whole].addcmul_(flat[:, whole:], self._signs[whole:])
         return folded
 
 
@@ -99,7 +102,7 @@ class PrincipalComponents:
             return
         if self._mean is None:
             self._mean = np.empty(n_features, np.float32)
-            self._reserve(self.n_images * n_features * 4)
+            claim(self._file, self.n_images * n_features * 4, "a layer's reference activations")
         for features, stored in self._chunks():
             stored[rows] = activations[:, features]
 
@@ -127,16 +130,6 @@ class PrincipalComponents:
             mean = torch.from_numpy(self._mean[features]).to(device)
             projected += (activations[:, features] - mean) @ components.T
         return projected
-
-    def _reserve(self, n_bytes: int) -> None:
-        """Claim the file's space at once: a disk that is full later would kill the process without a word."""
-        try:
-            os.posix_fallocate(self._file.fileno(), 0, n_bytes)
-        except OSError as error:
-            raise InputError(
-                f"reduction: pca: no room for {n_bytes / 1e9:.1f} GB of a layer's reference activations in the job's "
-                f"tmpdir ({error.strerror}); lower layers_per_job, or name another with --default-resources tmpdir=..."
-            ) from error
 
     def _chunks(self) -> Iterator[tuple[slice, np.memmap]]:
         """(features, their array (n_images, n)) of each chunk, mapped only while it is looked at."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
+from array_api_compat import array_namespace, device
 
 from memscore.correlation import pearson
 from memscore.scores.pls import fit_splits, flaw
@@ -31,18 +32,16 @@ def similarity(
     activations: np.ndarray,
     benchmark: xr.Dataset,
     normalise: str = "explained_variance",
-    torch_device: str | None = None,
 ) -> Similarity:
     """Similarity of a layer, array (n_stimuli, n_features) in the benchmark's stimulus order, to a benchmark.
 
     normalise : `explained_variance` for r² / ceiling (Brain-Score today), `ratio` for r / ceiling (before)
-    torch_device : as in `pls.fit_splits`
     """
     ceiling = float(benchmark["ceiling"])
     note = flaw(activations)
     if note:
         return Similarity(np.nan, ceiling, np.nan, np.nan, note)
-    raw, error = median_then_mean(pearson_per_split(activations, benchmark, torch_device))
+    raw, error = median_then_mean(pearson_per_split(activations, benchmark))
     return Similarity(
         raw, ceiling, relative(raw, ceiling, normalise), error, "" if np.isfinite(raw) else "constant prediction"
     )
@@ -53,7 +52,7 @@ def relative(raw: float, ceiling: float, normalise: str) -> float:
     return {"explained_variance": raw**2, "ratio": raw}[normalise] / ceiling
 
 
-def pearson_per_split(activations: np.ndarray, benchmark: xr.Dataset, torch_device: str | None = None) -> np.ndarray:
+def pearson_per_split(activations: np.ndarray, benchmark: xr.Dataset) -> np.ndarray:
     """Pearson r between predicted and recorded responses on held-out stimuli, array (n_splits, n_neuroids)."""
     responses = benchmark["responses"].values
     r = np.full((benchmark.sizes["split"], benchmark.sizes["neuroid"]), np.nan)
@@ -62,6 +61,12 @@ def pearson_per_split(activations: np.ndarray, benchmark: xr.Dataset, torch_devi
         train, test = (benchmark[part].values[i].astype(bool) for part in ("train", "test"))
         shown = (train | test).any(0)
         recorded, train, test = responses[np.ix_(shown, sites)], train[:, shown], test[:, shown]
-        fitted = fit_splits(activations[shown], recorded, train, N_COMPONENTS, torch_device)
+        features = activations if shown.all() else activations[_index(activations, shown)]
+        fitted = fit_splits(features, recorded, train, N_COMPONENTS)
         r[:, sites] = [pearson(fitted.predict(k, rows), recorded[rows]) for k, rows in enumerate(test)]
     return r
+
+
+def _index(activations: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """Which rows are True, where the activations are."""
+    return array_namespace(activations).asarray(np.flatnonzero(shown), device=device(activations))

@@ -1,6 +1,7 @@
 """Memorability of a layer: how well a linear read-out of it ranks images by what people remember."""
 
 import numpy as np
+from array_api_compat import array_namespace
 
 from memscore.correlation import rank_correlation
 from memscore.scores.pls import fit_splits, flaw
@@ -12,7 +13,6 @@ def score(
     train: np.ndarray,
     test: np.ndarray,
     n_components: int,
-    torch_device: str | None = None,
 ) -> tuple[np.ndarray, str]:
     """Spearman's ρ between predicted and observed memorability on each split's test stimuli.
 
@@ -21,7 +21,6 @@ def score(
     activations : array of shape (n_stimuli, n_features)
     memorability : array of shape (n_stimuli,), or (n_splits, n_stimuli) where splits have scores of their own
     train, test : boolean arrays of shape (n_splits, n_stimuli)
-    torch_device : as in `pls.fit_splits`
 
     Returns
     -------
@@ -31,7 +30,7 @@ def score(
     if note:
         return np.full(len(train), np.nan), note
     observed = np.broadcast_to(memorability, train.shape)
-    fitted = fit_splits(activations, observed[..., None], train, n_components, torch_device)
+    fitted = fit_splits(activations, observed[..., None], train, n_components)
     rho = np.array([rank_correlation(fitted.predict(k, rows)[:, 0], observed[k, rows]) for k, rows in enumerate(test)])
     return rho, "" if np.isfinite(rho).all() else "constant prediction"
 
@@ -40,7 +39,6 @@ def generalise(
     activations: tuple[np.ndarray, np.ndarray],
     memorability: tuple[np.ndarray, np.ndarray],
     n_components: int,
-    torch_device: str | None = None,
 ) -> tuple[float, str]:
     """Spearman's ρ on all of one stimulus set of a regression fitted on all of another.
 
@@ -52,7 +50,7 @@ def generalise(
     for values, where in zip(activations, ("fitted", "tested"), strict=True):
         if note := flaw(values):
             return np.nan, f"{note} where {where}"
-    predicted = predict_other(*activations, memorability[0], n_components, torch_device)
+    predicted = predict_other(*activations, memorability[0], n_components)
     rho = rank_correlation(predicted, memorability[1])
     return rho, "" if np.isfinite(rho) else "constant prediction"
 
@@ -62,7 +60,6 @@ def predict_other(
     other: np.ndarray,
     memorability: np.ndarray,
     n_components: int,
-    torch_device: str | None = None,
 ) -> np.ndarray:
     """What a regression on the stimuli of `fitted` predicts for those of `other`, array of shape (n_other,).
 
@@ -70,5 +67,6 @@ def predict_other(
     """
     train = np.arange(len(fitted) + len(other)) < len(fitted)
     known = np.concatenate([memorability, np.full(len(other), memorability.mean())])
-    both = fit_splits(np.concatenate([fitted, other]), known[:, None], train[None], n_components, torch_device)
+    features = array_namespace(fitted).concat([fitted, other])
+    both = fit_splits(features, known[:, None], train[None], n_components)
     return both.predict(0, ~train)[:, 0]

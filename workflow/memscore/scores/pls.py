@@ -42,28 +42,23 @@ FIRST_ROWS = 32
 SUM_ANEW = 1e-3
 
 
-def predict_splits(
-    x: np.ndarray, y: np.ndarray, train: np.ndarray, n_components: int = 25, torch_device: str | None = None
-) -> np.ndarray:
+def predict_splits(x: np.ndarray, y: np.ndarray, train: np.ndarray, n_components: int = 25) -> np.ndarray:
     """What `fit_splits` predicts: float64 array of shape (n_splits, n_stimuli, n_targets)."""
-    fitted = fit_splits(x, y, train, n_components, torch_device)
+    fitted = fit_splits(x, y, train, n_components)
     return np.stack([fitted.predict(split) for split in range(len(train))])
 
 
-def fit_splits(
-    x: np.ndarray, y: np.ndarray, train: np.ndarray, n_components: int = 25, torch_device: str | None = None
-) -> "Fitted":
+def fit_splits(x: np.ndarray, y: np.ndarray, train: np.ndarray, n_components: int = 25) -> "Fitted":
     """Fit a PLS regression on each split's training stimuli.
 
     Parameters
     ----------
-    x : array of shape (n_stimuli, n_features)
+    x : array of shape (n_stimuli, n_features), NumPy's, or torch's on the device that then computes
     y : array of shape (n_stimuli, n_targets), or (n_splits, n_stimuli, n_targets) where splits have their own
     train : boolean array of shape (n_splits, n_stimuli), True where a stimulus is trained on
     n_components : at most this many components; a split uses fewer where its features have lower rank
-    torch_device : where torch computes, such as `cuda`; None computes with NumPy
     """
-    features = _Features(x, torch_device)
+    features = _Features(x)
     y = np.asarray(y, dtype=np.float64)
     y_centre = y.mean(-2, keepdims=True)
     y = y - y_centre
@@ -143,30 +138,29 @@ class _Features:
     each : `map` over as many threads as BLAS may use (`n_threads`); on a GPU Python's own
     """
 
-    def __init__(self, x: np.ndarray, torch_device: str | None):
-        self.n_threads = 1 if torch_device else _blas_threads()
+    def __init__(self, x: np.ndarray):
+        self.n_threads = _blas_threads() if isinstance(x, np.ndarray) else 1
         self.each = ThreadPoolExecutor(self.n_threads).map if self.n_threads > 1 else map
-        self._torch_device = torch_device
-        self.x = x = np.asarray(x)
+        self.x, self.xp = x, array_namespace(x)
         n_stimuli, n_features = x.shape
-        centre = sum(self.each(lambda rows: x[rows].sum(0, dtype=np.float64), self.chunks())) / n_stimuli
-        self.rounding = float(4 * np.finfo(np.float64).eps * np.sqrt(n_stimuli) * np.linalg.norm(centre))
-        self._centred = n_features > n_stimuli or 8 * x.size <= SMALL_BYTES
+        total = sum(self.each(lambda rows: self.xp.sum(x[rows], axis=0, dtype=self.xp.float64), self.chunks()))
+        self._centre = total / n_stimuli
+        self.rounding = float(4 * np.finfo(np.float64).eps * n_stimuli**0.5 * (self._centre @ self._centre) ** 0.5)
+        self._centred = n_features > n_stimuli or 8 * n_stimuli * n_features <= SMALL_BYTES
         if n_features > n_stimuli:
-            x = np.linalg.qr((x - centre).T, mode="r").T
+            tall = (x - self._centre).T  # of its QR decomposition, R alone: a mode that the array API does not have
+            self.x = (np.linalg.qr(tall, "r") if isinstance(x, np.ndarray) else self.xp.linalg.qr(tall, mode="r")[1]).T
         elif self._centred:
-            x = np.empty(x.shape)
-            list(self.each(lambda rows: np.subtract(self.x[rows], centre, out=x[rows]), self.chunks()))
-        self.x, self._centre = self.array(x), self.array(centre)
-        self.xp = array_namespace(self.x)
+            self.x = self.zeros(n_stimuli, n_features)
+            list(self.each(lambda rows: self._centre_into(x[rows], self.x[rows]), self.chunks()))
+
+    def _centre_into(self, x: np.ndarray, centred: np.ndarray) -> None:
+        centred[...] = x
+        centred -= self._centre
 
     def array(self, values: np.ndarray) -> np.ndarray:
         """An array where X is."""
-        if self._torch_device is None:
-            return values
-        import torch
-
-        return torch.tensor(values, device=self._torch_device)
+        return self.xp.asarray(values, device=device(self.x))
 
     def zeros(self, *shape: int) -> np.ndarray:
         return self.xp.zeros(shape, dtype=self.xp.float64, device=device(self.x))
@@ -424,8 +418,9 @@ def _weighted(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def flaw(activations: np.ndarray) -> str:
     """Why a layer cannot be scored, in the words of the results table; empty if it can."""
-    if not np.isfinite(activations).all():
+    xp = array_namespace(activations)
+    if not bool(xp.all(xp.isfinite(activations))):
         return "not finite"
-    if (activations == activations[0]).all():
+    if bool(xp.all(activations == activations[0])):
         return "constant"
     return ""

@@ -2,23 +2,21 @@ from pathlib import Path
 
 from memscore.files import write_rows
 from memscore.job import job
-from memscore.networks import store
+from memscore.networks.streaming import arrays_of_job
 from memscore.scores import audit
 from memscore.stimuli import benchmarks, tables
 from memscore.stimuli.sources.brainscore import brainscore
 from memscore.stimuli.sources.recordings import source_of
 
 with job(snakemake) as say:
-    wildcards, table = snakemake.wildcards, Path(snakemake.input.stimuli[0])
-    source = source_of(wildcards.benchmark)
-    with brainscore(wildcards.benchmark):
-        neural_benchmarks = source.neural_benchmarks(wildcards.benchmark, table, **snakemake.params.source)
+    given, name, table = snakemake.input, snakemake.wildcards.benchmark, Path(snakemake.input.stimuli[0])
+    ((layer, activations),) = arrays_of_job(snakemake, say, *given.pixels)
+    with brainscore(name):
         row = audit.audit(
-            dict(store.read(snakemake.input.activations[0]))[wildcards.layer],
+            activations,
             list(tables.read_table(table)["stimulus_id"]),
-            benchmarks.read_benchmark(snakemake.input.benchmark),
-            neural_benchmarks,
+            benchmarks.read_benchmark(given.benchmark),
+            source_of(name).neural_benchmarks(name, table, **snakemake.params.source),
             snakemake.params.normalise,
         )
-    where = {"model": wildcards.model, "layer": wildcards.layer, "benchmark": wildcards.benchmark}
-    write_rows(snakemake.output[0], [where | row])
+    write_rows(snakemake.output[0], [{"model": snakemake.wildcards.model, "layer": layer, "benchmark": name} | row])

@@ -1,23 +1,19 @@
 from dataclasses import asdict
 
-from memscore import names
-from memscore.device import of_scores
 from memscore.files import write_rows
 from memscore.job import job
-from memscore.networks import store
+from memscore.names import region
+from memscore.networks.streaming import layers_of_job
 from memscore.scores import brain
 from memscore.stimuli.benchmarks import read_benchmark
 
 with job(snakemake) as say:
-    benchmarks = {
-        name: read_benchmark(path)
-        for name, path in zip(snakemake.params.benchmarks, snakemake.input.benchmarks, strict=True)
-    }
-    device = of_scores(snakemake.config["device"])
+    given, params = snakemake.input, snakemake.params
+    benchmarks = dict(zip(params.benchmarks, map(read_benchmark, given.benchmarks), strict=True))
     rows = []
-    for layer, features in store.read(snakemake.input.activations):
+    for layer, features in layers_of_job(snakemake, say, *given.pixels):
         for name, benchmark in benchmarks.items():
-            similarity = brain.similarity(features, benchmark, snakemake.params.normalise, device)
+            similarity = brain.similarity(features, benchmark, params.normalise)
             where = {"model": snakemake.wildcards.model, "layer": layer, "benchmark": name}
-            rows.append(where | {"region": names.region(name)} | asdict(similarity))
+            rows.append(where | {"region": region(name)} | asdict(similarity))
     write_rows(snakemake.output[0], rows)

@@ -1,19 +1,17 @@
-from memscore.device import of_scores
 from memscore.files import write_rows
 from memscore.job import job
-from memscore.networks import store
+from memscore.networks.streaming import layers_of_job
 from memscore.scores import memorability
-from memscore.stimuli.tables import read_table
+from memscore.stimuli import tables
 
 with job(snakemake) as say:
     given, wildcards = snakemake.input, snakemake.wildcards
-    tables = map(read_table, (given.fitted_stimuli, given.tested_stimuli))
-    observed = tuple(table["memorability"].to_numpy() for table in tables)
-    device = of_scores(snakemake.config["device"])
+    observed = tuple(tables.read_table(table)["memorability"].to_numpy() for table in (given.fitted, given.tested))
+    n_fitted = len(observed[0])
     rows = []
-    # One network, one forward pass: both files have the same layers in the same order.
-    for (layer, fitted), (_, tested) in zip(store.read(given.fitted), store.read(given.tested), strict=True):
-        rho, note = memorability.generalise((fitted, tested), observed, snakemake.params.components, device)
+    for layer, both in layers_of_job(snakemake, say, *given.pixels):
+        features = both[:n_fitted], both[n_fitted:]
+        rho, note = memorability.generalise(features, observed, snakemake.params.components)
         where = {"model": wildcards.model, "layer": layer, "fitted": wildcards.fitted, "tested": wildcards.tested}
         rows.append(where | {"memorability": rho, "note": note})
     write_rows(snakemake.output[0], rows)
