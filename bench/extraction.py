@@ -28,7 +28,7 @@ import torch
 from machine import THREADS, memory
 
 from memscore.files import write_rows
-from memscore.networks import architectures, extraction, store
+from memscore.networks import architectures, extraction, streaming
 
 MODELS = ("resnet50", "dpn92", "tf_efficientnet_lite0")
 SKETCH = 4096
@@ -73,7 +73,8 @@ def with_extraction(model, described, raw, batch_size, device, precision, folder
         model, layers, raw, described["mean"], described["std"],
         batch_size=batch_size, sketch=SKETCH, device=device, precision=precision,
     )  # fmt: skip
-    store.write(Path(folder, "layers.nc"), batches, len(raw), {})
+    n_bytes = 4 * len(raw) * sum(min(SKETCH, layer["n_features"]) for layer in described["layers"])
+    streaming.hold(batches, len(raw), scratch=folder, n_bytes=n_bytes)
     return time.perf_counter() - start
 
 

@@ -6,13 +6,13 @@ Needs torch, timm, NumPy, array-api-compat, threadpoolctl, netCDF4, xarray and p
 network: weights are random, images are noise. `--quick` is the same at toy size, on any machine. Each row is written as
 it is measured; the table is printed last.
 
-- scores: PLS on the card beside NumPy's on this machine's processor, the same arrays; difference of predictions,
-  relative to the largest, and seconds of each
+- scores: PLS of features that are on the card beside NumPy's on this machine's processor, the same arrays;
+  difference of predictions, relative to the largest, and seconds of each
 - sketch: a fold on the card beside the processor's, relative
 - activations: the sketches of all leaf layers at float32 on the card beside the processor's, the largest relative
-  difference of any layer, with and without TF32 in convolutions (torch's own default is with); and by how much
-  bfloat16 moves any layer's held-out rho for one fixed target
-- extraction: seconds of all leaf layers beside the bare forward pass on images that are on the card
+  difference of any layer; and by how much bfloat16 moves any layer's held-out rho for one fixed target
+- extraction: seconds of all leaf layers, from pixels on the host to features on the card, beside the bare forward pass
+  on images that are on the card; and then of the memorability of all of them
 """
 
 import argparse
@@ -25,7 +25,7 @@ try:
     import torch
 
     from memscore.files import write_rows
-    from memscore.networks import architectures, extraction
+    from memscore.networks import architectures, extraction, streaming
     from memscore.networks.reduction import Sketch
     from memscore.scores import memorability
     from memscore.scores.pls import fit_splits
@@ -57,7 +57,10 @@ def relative(a, b):
     """Largest difference, as a share of the largest value; NaN must be where NaN is."""
     if not (np.isnan(a) == np.isnan(b)).all():
         return np.inf
-    return float(np.nanmax(np.abs(a - b), initial=0) / max(np.nanmax(np.abs(b), initial=0), 1e-300))
+    with np.errstate(invalid="ignore"):  # Two infinities are equal.
+        difference = np.where(a == b, 0, np.abs(a - b))
+    largest = np.abs(b)[np.isfinite(b)].max(initial=0)
+    return float(np.nan_to_num(difference, nan=0).max() / largest) if largest else 0.0
 
 
 def regression(n, features, targets, n_splits, share, own_targets=False):
@@ -80,12 +83,13 @@ def scores(device, quick):
         x, y, train = regression(*size)
         slow = name.startswith("memorability")
 
-        def predictions(where, x=x, y=y, train=train):
-            fitted = fit_splits(x, y, train, 25, where)
+        def predictions(x, y=y, train=train):
+            fitted = fit_splits(x, y, train, 25)
             return np.stack([fitted.predict(k) for k in range(len(train))])
 
-        ours, cpu = seconds_of(lambda: predictions(None), "cpu", 1 if slow else 3)
-        there, card = seconds_of(lambda: predictions(device), device)
+        on_card = torch.from_numpy(x).to(device)
+        ours, cpu = seconds_of(lambda x=x: predictions(x), "cpu", 1 if slow else 3)
+        there, card = seconds_of(lambda x=on_card: predictions(x), device)
         yield {"part": "scores", "what": name, "difference": relative(there, ours), "seconds": card, "cpu_seconds": cpu}
 
 
@@ -106,8 +110,8 @@ def extracted(model, described, pixels, device, precision="float32", batch_size=
         model, layers, pixels, described["mean"], described["std"],
         batch_size=batch_size, sketch=SKETCH, device=device, precision=precision,
     )  # fmt: skip
-    found = [each for _, each in batches]
-    return {layer: np.concatenate([each[layer] for each in found]) for layer in layers}
+    held = streaming.hold(batches, len(pixels))
+    return {layer: held[layer].numpy() for layer in layers}
 
 
 def held_out_rho(features, target, train):
@@ -126,32 +130,27 @@ def equal_activations(device, quick):
         pixels = np.ascontiguousarray(pixels)
         few = pixels[:16]
         here = extracted(model, described, few, "cpu")
-        for tf32 in (False, True):
-            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
-            there = extracted(model, described, few, device)
-            worst = max(here, key=lambda layer: relative(there[layer], here[layer]))
-            yield {
-                "part": "activations", "what": f"{name} float32, TF32 {'on' if tf32 else 'off'}",
-                "difference": relative(there[worst], here[worst]), "note": f"{len(here)} layers, worst {worst}",
-            }  # fmt: skip
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        there = extracted(model, described, few, device)
+        worst = max(here, key=lambda layer: relative(there[layer], here[layer]))
+        yield {
+            "part": "activations", "what": f"{name} float32",
+            "difference": relative(there[worst], here[worst]), "note": f"{len(here)} layers, worst {worst}",
+        }  # fmt: skip
         exact = extracted(model, described, pixels, device)
-        torch.backends.cudnn.allow_tf32 = True
         target = coarse.reshape(n, -1) @ rng.standard_normal(147)
         target = (target - target.mean()) / target.std() + rng.standard_normal(n)
         train = rng.random((5, n)) < 0.75
-        for precision in ("float32", "bfloat16"):
-            rough = extracted(model, described, pixels, device, precision)
-            moved = {
-                layer: abs(held_out_rho(rough[layer], target, train) - held_out_rho(exact[layer], target, train))
-                for layer in exact
-            }
-            moved = {layer: value for layer, value in moved.items() if np.isfinite(value)}
-            worst = max(moved, key=moved.get)
-            yield {
-                "part": "rho", "what": f"{name} {precision}{', TF32 on' if precision == 'float32' else ''}",
-                "difference": moved[worst], "note": f"worst {worst}; median {np.median(list(moved.values())):.1e}",
-            }  # fmt: skip
+        rough = extracted(model, described, pixels, device, "bfloat16")
+        moved = {
+            layer: abs(held_out_rho(rough[layer], target, train) - held_out_rho(exact[layer], target, train))
+            for layer in exact
+        }
+        moved = {layer: value for layer, value in moved.items() if np.isfinite(value)}
+        worst = max(moved, key=moved.get)
+        yield {
+            "part": "rho", "what": f"{name} bfloat16", "difference": moved[worst],
+            "note": f"worst {worst}; median {np.median(list(moved.values())):.1e}",
+        }  # fmt: skip
         del model
 
 
@@ -177,20 +176,30 @@ def speed(device, quick):
                 options |= {"batch_size": batch_size, "precision": precision}
 
                 def all_layers(options=options, pixels=pixels, layers=layers, model=model):
-                    for _ in extraction.extract(model, layers, pixels, **options):
-                        pass
+                    return streaming.hold(extraction.extract(model, layers, pixels, **options), n, device)
 
                 if device.startswith("cuda"):
                     torch.cuda.reset_peak_memory_stats()
                 _, forward = seconds_of(bare, device)
-                _, ours = seconds_of(all_layers, device, 2)
+                held, ours = seconds_of(all_layers, device, 2)
                 peak = torch.cuda.max_memory_allocated() / 1e9 if device.startswith("cuda") else float("nan")
                 yield {
                     "part": "extraction", "what": f"{name} {precision}, batches of {batch_size}", "seconds": ours,
                     "forward_seconds": forward, "note": f"{ours / forward:.2f} x the forward pass; {n / ours:.0f} "
                     f"images/s; {peak:.1f} GB on the card",
                 }  # fmt: skip
-        del model
+        rng = np.random.default_rng(0)
+        scores, train = rng.random(n), rng.random((5, n)) < 0.75
+
+        def score_all(held=held, scores=scores, train=train):
+            return [memorability.score(layer, scores, train, ~train, 10) for layer in held.values()]
+
+        _, took = seconds_of(score_all, device, 1)
+        yield {
+            "part": "scores", "what": f"{name}: memorability of {len(held)} layers of {n} images", "seconds": took,
+            "note": f"{1000 * took / len(held):.1f} ms a layer",
+        }  # fmt: skip
+        del model, held
 
 
 def main():

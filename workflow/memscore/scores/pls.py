@@ -25,6 +25,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 EXHAUSTED = 1e-12
 # X is gone through in chunks of this size in float64, which stay in the processor's cache; a small X is converted once.
 CHUNK_BYTES, SMALL_BYTES = 4 << 20, 2 << 30
+# On a GPU in chunks so many times as large, since each takes longer to start than to go through.
+GPU_CHUNKS = 64
 # For X'X and X'Y in larger ones, since each writes the whole of them.
 SUM_CHUNK_BYTES = 24 << 20
 # X'X of up to 5 splits is summed group by group of stimuli with the same splits. It pays up to so many features per
@@ -168,7 +170,8 @@ class _Features:
     def chunks(self, n_bytes: int | None = None, n: int | None = None) -> list[slice]:
         """Equal parts of all stimuli or of n, each of at most so many bytes in float64."""
         n = len(self.x) if n is None else n
-        n_chunks = -(-8 * n * self.x.shape[1] // (n_bytes or CHUNK_BYTES))
+        n_bytes = (n_bytes or CHUNK_BYTES) * (1 if isinstance(self.x, np.ndarray) else GPU_CHUNKS)
+        n_chunks = -(-8 * n * self.x.shape[1] // n_bytes)
         if n_chunks > 1:  # As many for each of 2, 4 or 8 threads; their number must not decide how sums are rounded.
             n_chunks = -(-n_chunks // 8) * 8
         step = max(1, -(-n // max(n_chunks, 1)))
