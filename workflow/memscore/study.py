@@ -44,6 +44,11 @@ class Model:
         return self.weights != "untrained"
 
     @property
+    def network(self) -> dict:
+        """What decides a forward pass beside the weights: `timm_name` and the input's `mean`, `std`, ..."""
+        return {"timm_name": self.timm_name, **self.input}
+
+    @property
     def weights_files(self) -> list[str]:
         """The user's weights file, if the weights are one."""
         named = self.weights in ("untrained", "timm") or self.weights.startswith("pip:")

@@ -29,14 +29,14 @@ rule stage_weights:
 # job's node.
 NETWORK_INPUT = {
     "weights": rules.stage_weights.output[0],
-    "plugins": lambda wildcards: STUDY.models[wildcards.model].plugins,
-    "references": lambda wildcards: (
-        pixels_for("references", wildcards.model, "pca") if config["reduction"]["pca"] else []
+    # Functions are for what may be there: calling them is what planning a large study takes its time for.
+    "plugins": (lambda wildcards: STUDY.models[wildcards.model].plugins) if config["model_plugins"] else [],
+    "references": (
+        (lambda wildcards: pixels_for("references", wildcards.model, "pca")) if config["reduction"]["pca"] else []
     ),
 }
 NETWORK_PARAMS = {
-    "network": lambda wildcards: STUDY.models[wildcards.model].input,
-    "timm_name": lambda wildcards: STUDY.models[wildcards.model].timm_name,
+    "network": lambda wildcards: STUDY.models[wildcards.model].network,
     "layers": lambda wildcards: STUDY.layers_of(wildcards.model, wildcards.layers),
     "sketch": config["reduction"]["sketch"],
     "pca": config["reduction"]["pca"],

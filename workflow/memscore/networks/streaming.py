@@ -41,7 +41,7 @@ def layers_of_job(
     if device.startswith("cuda"):
         capacity = {"GPU memory": torch.cuda.mem_get_info(device)[0] - beside} | capacity
     place, passes = room.passes(sizes.values(), capacity)
-    model = weights.load(params.timm_name, given.weights, given.plugins)
+    model = weights.load(params.network["timm_name"], given.weights, given.plugins)
     for number, names in enumerate(passes, start=1):
         batches = extract(
             model,
