@@ -155,7 +155,7 @@ def equal_activations(device, quick):
 
 
 def speed(device, quick):
-    n = 32 if quick else 1024
+    n = 32 if quick else 2048
     for name in NETWORKS[2:3] if quick else NETWORKS[:3]:
         torch.manual_seed(0)
         model, described = architectures.create(name).eval(), architectures.describe(name)

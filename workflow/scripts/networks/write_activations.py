@@ -7,7 +7,11 @@ from memscore.stimuli.tables import read_table
 with job(snakemake) as say:
     given, params = snakemake.input, snakemake.params
     reduced = [f"{name} {n}" for name, n in (("sketch", params.sketch), ("pca", params.pca)) if n]
-    about = {"model": snakemake.wildcards.model, "timm_name": params.network["timm_name"], "precision": params.precision}
+    about = {
+        "model": snakemake.wildcards.model,
+        "timm_name": params.network["timm_name"],
+        "precision": params.precision,
+    }
     about |= {"weights_sha256": sha256(given.weights), "reduction": ", ".join(reduced) or "none"}
     ids = read_table(given.stimuli)["stimulus_id"]
     ((layer, activations),) = arrays_of_job(snakemake, say, *given.pixels)
