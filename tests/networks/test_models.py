@@ -377,6 +377,13 @@ def test_input_too_small_for_a_network_is_refused():
 # The catalogue
 
 
+def test_timm_options_reach_the_network():
+    """What fine-tuning takes: one output, and another input size of a network with a fixed one."""
+    assert architectures.create(NETWORK, num_classes=1).get_classifier().out_features == 1
+    assert architectures.create("vit_tiny_patch16_224", img_size=96).patch_embed.num_patches == 36
+    assert "network cannot be built" in refusal(architectures.create, NETWORK, no_such_option=1)
+
+
 def test_description_is_remembered(tmp_path, monkeypatch):
     first = architectures.describe(NETWORK, 64, [], tmp_path)
     monkeypatch.setattr(architectures, "_describe", lambda *_: pytest.fail("described again"))

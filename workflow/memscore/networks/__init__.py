@@ -3,4 +3,4 @@
 Runs on anything that gives pixels; knows nothing of stimulus sets or scores.
 """
 
-__all__ = ["architectures", "extraction", "reduction", "store", "weights"]
+__all__ = ["architectures", "export", "extraction", "reduction", "room", "streaming", "weights"]

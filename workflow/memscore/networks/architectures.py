@@ -123,8 +123,11 @@ def _describe(timm_name: str, input_size: int | None, plugins: Sequence[str]) ->
     }
 
 
-def create(timm_name: str, plugins: Sequence[str] = (), pretrained: bool = False):
-    """A timm model by name, plugins included; its weights are random unless `pretrained`."""
+def create(timm_name: str, plugins: Sequence[str] = (), pretrained: bool = False, **options):
+    """A timm model by name, plugins included; its weights are random unless `pretrained`.
+
+    options : timm's, such as `num_classes` and `img_size`
+    """
     import timm
 
     load_plugins(plugins)
@@ -135,7 +138,7 @@ def create(timm_name: str, plugins: Sequence[str] = (), pretrained: bool = False
             + (f"; similar names: {near}" if near else "; timm.list_models() prints what it knows")
         )
     try:
-        return timm.create_model(timm_name, pretrained=pretrained)
+        return timm.create_model(timm_name, pretrained=pretrained, **options)
     except Exception as error:
         where = "weights cannot be loaded from the hub" if pretrained else "network cannot be built"
         mend = (

@@ -8,9 +8,7 @@ from array_api_compat import array_namespace, device
 
 from memscore.correlation import pearson
 from memscore.scores.pls import fit_splits, flaw
-from memscore.stimuli.benchmarks import median_then_mean
-
-N_COMPONENTS = 25
+from memscore.stimuli.benchmarks import N_COMPONENTS, median_then_mean
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ from memscore.files import replacing
 N_SPLITS = 10
 TRAIN_SIZE = 0.9
 RANDOM_STATE = 1
+# Of Brain-Score's PLS regression.
+N_COMPONENTS = 25
 
 
 def make_benchmark(

@@ -20,7 +20,6 @@ import xarray as xr
 
 from memscore.errors import InputError
 from memscore.files import replacing
-from memscore.scores import brain
 from memscore.stimuli import benchmarks, tables
 
 # Of the screen that networks look at: what most of Brain-Score's models say of themselves.
@@ -170,7 +169,7 @@ def load(identifier: str):
         type(benchmark) is not NeuralBenchmark
         or type(metric) is not CrossRegressedCorrelation
         or not isinstance(regression, PLSRegression)
-        or (regression.n_components, regression.scale) != (brain.N_COMPONENTS, False)
+        or (regression.n_components, regression.scale) != (benchmarks.N_COMPONENTS, False)
     ):
         raise InputError(
             f"config: brain: benchmarks: {identifier} is not a cross-validated PLS benchmark; memscore scores those "
