@@ -10,23 +10,7 @@ from matplotlib.axes import Axes
 
 from memscore.analysis.tables import ceiling
 from memscore.names import region
-from memscore.report.figures.drawing import (
-    GREY,
-    INK,
-    MAX_LINES,
-    RHO,
-    heading,
-    limit_line,
-    markers_of,
-    new_figure,
-    number,
-    people_text,
-    region_colours,
-    require,
-    say_nothing_scored,
-    short,
-    source,
-)
+from memscore.report.figures import drawing
 
 DEPTH_BINS = 20
 MAX_POINTS = 2 * DEPTH_BINS  # A line through more layers than this is a tangle: it is drawn through their means.
@@ -48,27 +32,27 @@ def along_depth(
     means in bins of depth; more than `MAX_LINES` models are the median and the quartiles over models of those means.
     """
     per_benchmark = [f"{b}.{value}" for b in benchmarks for value in ("raw", "ceiling", "error")]
-    require(layers, "layers", ["model", "layer", "depth", "trained", *per_benchmark])
-    memorability, colours = "memorability" in layers, region_colours(benchmarks)
+    drawing.require(layers, "layers", ["model", "layer", "depth", "trained", *per_benchmark])
+    memorability, colours = "memorability" in layers, drawing.region_colours(benchmarks)
     rows, columns = max(1, ceil(len(benchmarks) / 2)), min(2, len(benchmarks))
-    with new_figure(path, (max(6.0, 3.9 + 2.1 * columns), max(3.4, 0.7 + 1.85 * rows)), banner) as figure:
+    with drawing.new_figure(path, (max(6.0, 3.9 + 2.1 * columns), max(3.4, 0.7 + 1.85 * rows)), banner) as figure:
         grid = figure.add_gridspec(rows, memorability + columns, width_ratios=[1.5] * memorability + [1] * columns)
         if memorability:
             ax = figure.add_subplot(grid[: min(2, rows), 0])
-            ends = _curves(ax, layers, "memorability", memorability_error(layers), INK)
-            ax.set_ylabel(RHO)
-            heading(ax, "Memorability", INK, _best_text(layers, "memorability"))
-            limit_line(ax, people_text(consistency), consistency and consistency["human_consistency"])
+            ends = _curves(ax, layers, "memorability", memorability_error(layers), drawing.INK)
+            ax.set_ylabel(drawing.RHO)
+            drawing.heading(ax, "Memorability", drawing.INK, _best_text(layers, "memorability"))
+            drawing.limit_line(ax, drawing.people_text(consistency), consistency and consistency["human_consistency"])
             _label_ends(ax, ends, gap=0.06)
-            _ring_best(ax, layers, "memorability", INK, named=not benchmarks)
+            _ring_best(ax, layers, "memorability", drawing.INK, named=not benchmarks)
         for i, benchmark in enumerate(benchmarks):
             ax = figure.add_subplot(grid[i // columns, memorability + i % columns])
             ends = _curves(ax, layers, f"{benchmark}.raw", layers[f"{benchmark}.error"], colours[benchmark])
             ax.set_ylabel("Similarity (Pearson r)")
             text = _best_text(layers, f"{benchmark}.raw")
-            heading(ax, region(benchmark), colours[benchmark], source(layers, benchmark), text)
+            drawing.heading(ax, region(benchmark), colours[benchmark], drawing.source(layers, benchmark), text)
             limit = ceiling(layers, benchmark)
-            limit_line(ax, f"ceiling {number(limit)}", limit)
+            drawing.limit_line(ax, f"ceiling {drawing.number(limit)}", limit)
             _ring_best(
                 ax, layers, f"{benchmark}.raw", colours[benchmark], named=not memorability and len(benchmarks) == 1
             )
@@ -77,7 +61,7 @@ def along_depth(
         for ax in figure.axes:
             ax.set_xlim(-0.03, 1.03)
             ax.set_xlabel("Relative depth")
-        figure.supxlabel(_how_to_read(layers), fontsize=7, color=GREY)
+        figure.supxlabel(_how_to_read(layers), fontsize=7, color=drawing.GREY)
 
 
 def memorability_error(layers: pd.DataFrame) -> pd.Series:
@@ -90,20 +74,20 @@ def _curves(ax: Axes, layers: pd.DataFrame, column: str, error: pd.Series, colou
     table = layers[["model", "layer", "depth", "trained"]].assign(value=layers[column], error=error)
     table = table.dropna(subset=["value"]).sort_values("depth", kind="stable")
     ends = []
-    for trained, look in ((False, {"color": GREY, "mfc": "white"}), (True, {"color": colour})):
+    for trained, look in ((False, {"color": drawing.GREY, "mfc": "white"}), (True, {"color": colour})):
         models = dict(list(table[table["trained"] == trained].groupby("model", sort=False)))
         curves = {model: _curve(rows) for model, rows in models.items()}
         if models and _too_many(layers):
             curves = {f"{len(models)} {'models' if trained else 'untrained'}": _quartiles(models)}
         else:
-            _points(ax, models, markers_of(layers), look)
+            _points(ax, models, drawing.markers_of(layers), look)
         for label, curve in curves.items():
             ax.fill_between(curve["depth"], curve["low"], curve["high"], color=look["color"], alpha=0.18, linewidth=0)
             ax.plot(curve["depth"], curve["value"], color=look["color"], linestyle="-" if trained else "--")
-            ends.append((short(label), *curve[["depth", "value"]].iloc[-1], look["color"]))
+            ends.append((drawing.short(label), *curve[["depth", "value"]].iloc[-1], look["color"]))
     ax.locator_params(axis="y", nbins=5)
     if table.empty:
-        say_nothing_scored(ax.yaxis)
+        drawing.say_nothing_scored(ax.yaxis)
     return ends
 
 
@@ -126,7 +110,9 @@ def _ring_best(ax: Axes, layers: pd.DataFrame, column: str, colour: str, named: 
             side = "left" if best["depth"] < 0.3 else "right" if best["depth"] > 0.7 else "center"
             line = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3.5}
             look = {"color": colour, "ha": side, "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.5}}
-            ax.annotate(short(best["layer"]), point, (0, 15), textcoords="offset points", arrowprops=line, **look)
+            ax.annotate(
+                drawing.short(best["layer"]), point, (0, 15), textcoords="offset points", arrowprops=line, **look
+            )
 
 
 def _best(layers: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -185,9 +171,9 @@ def _best_text(layers: pd.DataFrame, column: str) -> str:
         return "no trained model scored"
     if _too_many(layers):
         low, high = scored["depth"][scored.groupby("model")[column].idxmax()].quantile([0.25, 0.75])
-        return f"best layers: depth {number(low)}–{number(high)} (IQR)"
+        return f"best layers: depth {drawing.number(low)}–{drawing.number(high)} (IQR)"
     best = _best(layers, column).iloc[0]
-    return f"best: {short(best['layer'])}, {number(best[column])}"
+    return f"best: {drawing.short(best['layer'])}, {drawing.number(best[column])}"
 
 
 def _how_to_read(layers: pd.DataFrame) -> str:
@@ -200,4 +186,4 @@ def _how_to_read(layers: pd.DataFrame) -> str:
 
 def _too_many(layers: pd.DataFrame) -> bool:
     """Whether lines of single models, controls included, would hide one another."""
-    return layers["model"].nunique() > MAX_LINES
+    return layers["model"].nunique() > drawing.MAX_LINES

@@ -9,19 +9,7 @@ from matplotlib.axes import Axes
 
 from memscore.analysis.statistics import ALL_TRAINED
 from memscore.names import region
-from memscore.report.figures.drawing import (
-    CORRELATION_COLUMNS,
-    GREY,
-    MAX_LINES,
-    data_set,
-    entry,
-    estimate,
-    key,
-    new_figure,
-    region_colours,
-    require,
-    say_nothing_scored,
-)
+from memscore.report.figures import drawing
 
 
 def correlation_by_region(
@@ -35,40 +23,42 @@ def correlation_by_region(
 
     untrained : names of the models that are controls, which the table of correlations does not say
     """
-    require(correlations, "correlations", CORRELATION_COLUMNS)
-    colours = region_colours(benchmarks)
+    drawing.require(correlations, "correlations", drawing.CORRELATION_COLUMNS)
+    colours = drawing.region_colours(benchmarks)
     shown = correlations[correlations["benchmark"].isin(benchmarks)].dropna(subset=["spearman"])
-    with new_figure(path, (5.4, 1.3 + 0.45 * max(1, len(benchmarks))), banner) as figure:
+    with drawing.new_figure(path, (5.4, 1.3 + 0.45 * max(1, len(benchmarks))), banner) as figure:
         ax = figure.add_subplot()
-        ax.axvline(0, color=GREY, linewidth=0.7, zorder=0)
+        ax.axvline(0, color=drawing.GREY, linewidth=0.7, zorder=0)
         for row, benchmark in enumerate(benchmarks):
             _forest_row(ax, row, benchmark, shown[shown["benchmark"] == benchmark], colours[benchmark], untrained)
         ax.set(xlim=(-1.02, 1.02), ylim=(max(1, len(benchmarks)) - 0.5, -0.5), xticks=[-1, -0.5, 0, 0.5, 1], yticks=[])
         ax.set_xlabel("Correlation of memorability with brain similarity over layers (Spearman)")
         ax.spines["left"].set_visible(False)
         if shown.empty:
-            say_nothing_scored(ax.yaxis)
+            drawing.say_nothing_scored(ax.yaxis)
         entries = [
-            entry("all trained layers, 95% CI", markersize=4, linestyle="-", linewidth=1.8),
-            entry("one model"),
+            drawing.entry("all trained layers, 95% CI", markersize=4, linestyle="-", linewidth=1.8),
+            drawing.entry("one model"),
         ]
-        key(figure, entries, shown["scope"].isin(untrained).any())
+        drawing.key(figure, entries, shown["scope"].isin(untrained).any())
 
 
 def _forest_row(ax: Axes, y: int, benchmark: str, rows: pd.DataFrame, colour: str, untrained: Collection[str]) -> None:
     """One benchmark's correlations at height `y`: all trained layers large with an interval, each model small."""
     trained, models = rows[rows["scope"] == ALL_TRAINED], rows[rows["scope"] != ALL_TRAINED]
-    alpha = 0.6 if len(models) <= 2 * MAX_LINES else 0.25
+    alpha = 0.6 if len(models) <= 2 * drawing.MAX_LINES else 0.25
     for control, table in models.groupby(models["scope"].isin(untrained)):
         look = {"color": colour, "alpha": alpha, "linewidths": 0}
         if control:
-            look = {"facecolors": "none", "edgecolors": GREY, "linewidths": 0.7}
+            look = {"facecolors": "none", "edgecolors": drawing.GREY, "linewidths": 0.7}
         ax.scatter(table["spearman"], np.full(len(table), y + 0.2), s=12, **look)
     ax.hlines(np.full(len(trained), y), trained["spearman_low"], trained["spearman_high"], color=colour, linewidth=1.8)
     ax.plot(trained["spearman"], np.full(len(trained), y), "o", color=colour, markersize=4)
-    text = estimate(trained.iloc[0]) if len(trained) else "undefined"
+    text = drawing.estimate(trained.iloc[0]) if len(trained) else "undefined"
     side = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points"}
     ax.annotate(text, (1, y), (6, 0), fontsize=7.5, va="center", **side)
     name = {"color": colour, "weight": "bold", "fontsize": 9}
     ax.annotate(region(benchmark), (0, y), (-6, 0), ha="right", va="bottom", **name, **side)
-    ax.annotate(data_set(benchmark), (0, y), (-6, -1), color=GREY, fontsize=6.5, ha="right", va="top", **side)
+    ax.annotate(
+        drawing.data_set(benchmark), (0, y), (-6, -1), color=drawing.GREY, fontsize=6.5, ha="right", va="top", **side
+    )

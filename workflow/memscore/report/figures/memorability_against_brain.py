@@ -10,23 +10,7 @@ import pandas as pd
 from memscore.analysis.statistics import ALL_TRAINED
 from memscore.analysis.tables import ceiling, similarity_column
 from memscore.names import region
-from memscore.report.figures.drawing import (
-    CORRELATION_COLUMNS,
-    DOTTED,
-    INK,
-    RHO,
-    estimate,
-    heading,
-    key,
-    limit_line,
-    model_entries,
-    new_figure,
-    people_text,
-    region_colours,
-    require,
-    scatter,
-    source,
-)
+from memscore.report.figures import drawing
 
 
 def memorability_against_brain(
@@ -42,33 +26,37 @@ def memorability_against_brain(
     consistency : how far viewers agree, from `consistency.read`: a dotted line where it is known
     """
     per_benchmark = [f"{b}.{value}" for b in benchmarks for value in ("raw", "ceiling", "score")]
-    require(layers, "layers", ["model", "trained", "memorability", *per_benchmark])
-    require(correlations, "correlations", CORRELATION_COLUMNS)
+    drawing.require(layers, "layers", ["model", "trained", "memorability", *per_benchmark])
+    drawing.require(correlations, "correlations", drawing.CORRELATION_COLUMNS)
     columns = max(1, len(benchmarks) if len(benchmarks) <= 4 else ceil(len(benchmarks) / 2))
     rows = max(1, ceil(len(benchmarks) / columns))
-    colours = region_colours(benchmarks)
-    with new_figure(path, (max(3.6, 0.5 + 1.95 * columns), 0.5 + 2.3 * rows), banner) as figure:
+    colours = drawing.region_colours(benchmarks)
+    with drawing.new_figure(path, (max(3.6, 0.5 + 1.95 * columns), 0.5 + 2.3 * rows), banner) as figure:
         axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
         for ax in axes.flat[len(benchmarks) :]:
             ax.set_axis_off()
         for ax, benchmark in zip(axes.flat, benchmarks, strict=False):
             ax.locator_params(axis="x", nbins=4)
-            scatter(ax, layers, similarity_column(layers, benchmark), colours[benchmark])
+            drawing.scatter(ax, layers, similarity_column(layers, benchmark), colours[benchmark])
             ax.set_xlabel(f"Similarity ({'1 = ceiling' if np.isfinite(ceiling(layers, benchmark)) else 'Pearson r'})")
             text = _correlation_text(correlations, benchmark)
-            heading(ax, region(benchmark), colours[benchmark], source(layers, benchmark), text)
-        if people_text(consistency):
-            limit_line(axes.flat[0], "", consistency["human_consistency"])  # The others share its axis.
+            drawing.heading(ax, region(benchmark), colours[benchmark], drawing.source(layers, benchmark), text)
+        if drawing.people_text(consistency):
+            drawing.limit_line(axes.flat[0], "", consistency["human_consistency"])  # The others share its axis.
             for ax in axes.flat[1 : len(benchmarks)]:
-                ax.axhline(consistency["human_consistency"], color=INK, linestyle=DOTTED)
+                ax.axhline(consistency["human_consistency"], color=drawing.INK, linestyle=drawing.DOTTED)
         for ax in axes[:, 0]:
-            ax.set_ylabel(RHO)
-        key(figure, model_entries(layers), not layers["trained"].all(), people_text(consistency))
+            ax.set_ylabel(drawing.RHO)
+        drawing.key(
+            figure, drawing.model_entries(layers), not layers["trained"].all(), drawing.people_text(consistency)
+        )
 
 
 def _correlation_text(correlations: pd.DataFrame, benchmark: str) -> str:
     """Spearman's correlation over all trained layers, its interval and what it rests on."""
     rows = correlations[(correlations["benchmark"] == benchmark) & (correlations["scope"] == ALL_TRAINED)]
-    estimates = [f"$r_s$ = {estimate(row, ', 95% CI')}" for _, row in rows.dropna(subset=["spearman"]).iterrows()]
+    estimates = [
+        f"$r_s$ = {drawing.estimate(row, ', 95% CI')}" for _, row in rows.dropna(subset=["spearman"]).iterrows()
+    ]
     n = int(rows["n_layers"].sum())
     return f"{(estimates or ['correlation undefined'])[0]}\n{n:,} trained layer{'' if n == 1 else 's'}"
