@@ -41,7 +41,7 @@ test: setup ## run the tests
 lint: setup ## check style and the workflow
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@$(BIN)/snakefmt --check Snakefile workflow/rules
+	@$(BIN)/snakefmt --check Snakefile workflow
 	@$(BIN)/snakemake --lint
 
 # Peers (scikit-learn, brainscore-vision, ikpls, thingsvision) run beside memscore, those whose pins clash with ours in

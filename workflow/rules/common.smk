@@ -1,10 +1,10 @@
-# The package is found by this process and by the scripts it starts, here and on cluster nodes.
+# The package lies beside this folder, whoever's Snakefile uses it. This process finds it and so do the scripts that it
+# starts, here and on cluster nodes.
 import gc
 import os
 import sys
-from pathlib import Path
 
-PACKAGE = str(Path(workflow.basedir, "workflow"))
+PACKAGE = os.path.dirname(workflow.current_basedir.get_path_or_uri(secret_free=True))
 sys.path.insert(0, PACKAGE)
 
 from memscore import device, openblas, study

@@ -39,10 +39,17 @@ def load_plugins(plugins: Sequence[str]) -> None:
 
 def catalogue_key(timm_name: str, input_size: int | None, plugins: Sequence[str]) -> dict:
     """What a stored description depends on: it is made anew when any of it changes."""
+    try:
+        version = importlib.metadata.version("timm")
+    except importlib.metadata.PackageNotFoundError:
+        raise InputError(
+            "timm, which knows its layers, is not in the environment that runs Snakemake; pip install timm there, also "
+            "where jobs have their own (--software-deployment-method conda)"
+        ) from None
     return {
         "timm_name": timm_name,
         "input_size": input_size,
-        "timm_version": importlib.metadata.version("timm"),
+        "timm_version": version,
         "code": sha256(__file__),
         "plugins": {plugin: sha256(plugin) for plugin in plugins if Path(plugin).is_file()},
     }
