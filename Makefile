@@ -55,12 +55,9 @@ bench: setup ## measure speed and memory beside other packages: results/bench/, 
 	@$(BIN)/python bench/extraction.py
 	@$(BIN)/python bench/report.py
 
-bench-gpu: setup ## the part of it that wants a GPU: results/bench/extraction-gpu-*.csv
+bench-gpu: setup ## what a GPU computes and takes: results/bench/gpu.csv, docs/performance.md
 	@if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \
-	    for precision in float32 bfloat16; do \
-	        $(BIN)/python bench/extraction.py --device cuda --precision $$precision \
-	            --batch-size 64 --images 1024 --no-peer --output results/bench/extraction-gpu-$$precision.csv; \
-	    done; \
+	    $(BIN)/python bench/gpu.py && $(BIN)/python bench/report.py; \
 	else \
 	    echo "bench-gpu: torch sees no GPU here: skipped"; \
 	fi

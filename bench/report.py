@@ -22,8 +22,8 @@ BENCH, PAGE = Path("results/bench"), Path("docs/performance.md")
 # Stimuli of the 2023 study: LaMem, the HvM images of MajajHong2015public, the textures of FreemanZiemba2013public.
 STIMULI = 58_741 + 3_200 + 315
 SKETCH = 4096
-# Per run of layers: three stimulus sets are extracted, one is scored for memorability, two for brain similarity.
-JOBS = 6
+# Per run of layers, one a stimulus set.
+JOBS = 3
 
 
 def table(frame: pd.DataFrame) -> str:
@@ -55,6 +55,16 @@ def workflow() -> str:
     rows["jobs"] = rows["jobs"].astype("Int64")
     rows = rows[["measurement", "size", "jobs", "seconds_median", "seconds_min", "seconds_max"]]
     return table(rows.rename(columns=lambda name: re.sub("seconds_(.*)", r"\1, s", name)))
+
+
+def gpu() -> str:
+    """What bench/gpu.py found on a card."""
+    rows = pd.read_csv(BENCH / "gpu.csv").rename(columns={"what": "measurement"})
+    where = " on ".join(rows.loc[0, ["torch", "device"]])
+    for column in ("difference", "seconds", "cpu_seconds", "forward_seconds"):
+        rows[column] = [f"{value:.2g}" if pd.notna(value) else "" for value in rows[column]]
+    columns = ["part", "measurement", "difference", "seconds", "cpu_seconds", "forward_seconds", "note"]
+    return f"torch {where}.\n\n" + table(rows[columns].rename(columns=lambda name: name.replace("_", " ")))
 
 
 def seconds_of(measurement: str, n_stimuli: int, n_features: np.ndarray) -> np.ndarray:
@@ -92,7 +102,7 @@ def cost() -> str:
                 "memorability, hours": round(memorability),
                 "brain, hours": round(brain),
                 "start-up, hours of a core": round(JOBS * len(ends) * start / 3600, 1),
-                "largest activation file, GB": round(float(largest) * 58_741 * 4 / 1e9, 1),
+                "layers of a job, GB": round(float(largest) * 58_741 * 4 / 1e9, 1),
             }
         )
     return table(pd.DataFrame(rows)) + (
@@ -103,12 +113,17 @@ def cost() -> str:
 
 def main() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    for part in (description, scores, extraction, workflow, cost):
+    for part in (description, scores, extraction, workflow, cost, gpu):
         begin, end = f"<!-- begin {part.__name__} -->", f"<!-- end {part.__name__} -->"
         if begin not in page:
             print(f"{PAGE}: has no part {part.__name__}")
             continue
-        page = re.sub(f"{begin}.*?{end}", lambda _, part=part: f"{begin}\n\n{part()}\n\n{end}", page, flags=re.DOTALL)  # noqa: B023
+        try:
+            made = part()
+        except FileNotFoundError as error:
+            print(f"{PAGE}: {part.__name__} stays as it is: no {error.filename}")
+            continue
+        page = re.sub(f"{begin}.*?{end}", lambda _, text=f"{begin}\n\n{made}\n\n{end}": text, page, flags=re.DOTALL)
     with replacing(PAGE) as temporary:
         temporary.write_text(page, encoding="utf-8")
     print(f"{PAGE}: written")

@@ -25,17 +25,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PAPER = ("--configfile", "config/paper.yaml")
 ONE_LAYER_A_JOB = "layers_per_job=1"
 ENOUGH_SECONDS = 120
-# As many jobs as that plans, and of its kinds two without anything in them.
+# As many jobs as that plans, without anything in them.
 BARE = """
 rule all:
-    input: expand("b/{job}.csv", job=range(JOBS // 2))
-rule activations:
-    output: temp("a/{job}.nc")
-    script: "a.py"
+    input: expand("{job}.csv", job=range(JOBS))
 rule scores:
-    input: "a/{job}.nc"
-    output: "b/{job}.csv"
-    script: "b.py"
+    output: "{job}.csv"
+    script: "scores.py"
 """
 # What Snakemake puts before a script.
 PREAMBLE = (
@@ -112,9 +108,8 @@ def planning(folder: Path) -> Iterator[Measurement]:
 
 
 def bare(folder: Path, jobs: int) -> Measurement:
-    """What Snakemake needs for that many jobs of two rules that have an output and a script and nothing else."""
-    for script in ("a.py", "b.py"):
-        (folder / script).touch()
+    """What Snakemake needs for that many jobs of a rule that has an output and a script and nothing else."""
+    (folder / "scores.py").touch()
     snakefile = folder / "Snakefile"
     snakefile.write_text(BARE.replace("JOBS", str(jobs)), encoding="utf-8")
     command = dry_run("--snakefile", str(snakefile), "--directory", str(folder))
@@ -143,7 +138,7 @@ def nothing_to_do() -> Iterator[Measurement]:
 def start_ups() -> Iterator[Measurement]:
     """From the start of a job's process until its script has imported what it works with."""
     for rule in ("memorability", "brain"):
-        imports = (ROOT / f"workflow/scripts/{rule}.py").read_text(encoding="utf-8").partition("\nwith job(")[0]
+        imports = (ROOT / f"workflow/scripts/scores/{rule}.py").read_text(encoding="utf-8").partition("\nwith job(")[0]
         yield Measurement("start-up of a job", rule, [sys.executable, "-c", PREAMBLE + imports])
 
 

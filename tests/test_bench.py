@@ -1,0 +1,27 @@
+"""bench/gpu.py on the processor: what is measured on a card is measured right."""
+
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def test_gpu_bench_at_toy_size(repository, tmp_path):
+    """On the card's own device every difference is zero, or rounding where NumPy's sums meet torch's."""
+    subprocess.run(
+        [sys.executable, "bench/gpu.py", "--device", "cpu", "--quick", "--output", str(tmp_path / "gpu.csv")],
+        cwd=repository,
+        env=os.environ | {"PYTHONPATH": "workflow"},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    rows = pd.read_csv(tmp_path / "gpu.csv").set_index("part")
+    assert set(rows.index) == {"scores", "sketch", "extraction", "activations", "rho"}
+    assert rows.loc["scores", "difference"].dropna().between(0, 1e-9).all()
+    assert (rows.loc[["sketch", "activations"], "difference"] == 0).all()
+    assert rows.loc["rho", "difference"] > 0
+    assert (rows.loc[["scores", "sketch", "extraction"], "seconds"] > 0).all()
