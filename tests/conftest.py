@@ -22,7 +22,7 @@ import yaml
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
-WORKFLOW = ("Snakefile", "workflow", "config", "envs", "slurm")
+WORKFLOW = ("Snakefile", "workflow", "config", "envs", "profiles", "slurm")
 N_IMAGES = 48
 
 LAB_NETWORK = """

@@ -152,6 +152,14 @@ def test_nothing_is_planned_for_a_finished_study(finished_study, job_counts, pla
     assert set(left) - {"results/README.md"} == jobs | CONSISTENCY | AFTER_THE_LAST_JOB
 
 
+def test_whatever_is_lost_comes_back(finished_study, planned):
+    """What the study promises, although its front page is there."""
+    lost = AFTER_THE_LAST_JOB - {"results/summary.rst"} | CONSISTENCY
+    for path in lost:
+        (finished_study / path).unlink()
+    assert lost <= planned(finished_study)
+
+
 def test_a_line_more_runs_that_model_only(finished_study, planned):
     tiny = ("tiny", "test_resnet", "untrained")
     write_models(finished_study, tiny, ("added", "test_resnet", "untrained", "conv1.0,fc"))
@@ -162,6 +170,18 @@ def test_a_line_more_runs_that_model_only(finished_study, planned):
 def test_a_line_less_runs_no_model(finished_study, planned, run_snakemake):
     write_models(finished_study, ("tiny", "test_resnet", "untrained", "conv1.0,penultimate"))
     assert planned(finished_study) == AFTER_THE_LAST_JOB
+
+
+def test_names_of_networks_are_text(finished_study, run_snakemake):
+    """`NA` is no missing value, and `007` no number."""
+    names = ("NA", "007")
+    write_models(finished_study, *((name, "test_resnet", "untrained", "penultimate") for name in names))
+    code, output = run_snakemake(finished_study, "--cores", "2", "--quiet", "rules")
+    assert code == 0, output
+    table = pd.read_csv(finished_study / "results/layers.csv", dtype={"model": str}, keep_default_na=False)
+    assert list(table["model"]) == list(names)
+    assert table["memorability"].gt(-1).all()
+    assert all(f"* - {name}" in (finished_study / "results/summary.rst").read_text() for name in names)
 
 
 def test_other_weights_run_that_model_only(finished_study, planned):
@@ -183,12 +203,47 @@ def test_settings_that_change_no_number_run_nothing(finished_study, job_counts, 
     assert job_counts(finished_study) == {}
 
 
+def test_another_seed_runs_what_is_random(finished_study, planned, configure, run_snakemake):
+    """Untrained weights, and not those of a file."""
+    shutil.copy(finished_study / "resources/weights/tiny.safetensors", finished_study / "lab.safetensors")
+    write_models(finished_study, ("tiny", "test_resnet", "untrained"), ("lab", "test_resnet", "lab.safetensors"))
+    weights = "resources/weights/lab.safetensors"
+    code, output = run_snakemake(finished_study, "--cores", "1", "--quiet", "rules", "--", weights)
+    assert code == 0, output
+    configure(finished_study, seed=2)
+    again = planned(finished_study)
+    assert "resources/weights/tiny.safetensors" in again
+    assert weights not in again
+
+
+def test_half_a_study_says_what_is_null(finished_study, run_snakemake):
+    (finished_study / "mine.yaml").write_text("memorability: null\n")
+    code, output = run_snakemake(finished_study, "--configfile", "mine.yaml", "--cores", "1", "memorability_scores")
+    assert code == 0, output
+    assert "config: memorability is null" in output
+
+
 def test_settings_that_change_numbers_run_what_they_change(finished_study, planned, configure):
     configure(finished_study, memorability={"components": 4})
     jobs = jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate")
     assert planned(finished_study) == {path for path in jobs if "brain" not in path and "benchmarks" not in path} | (
         AFTER_THE_LAST_JOB - {"results/brain.csv"}
     )
+
+
+def test_another_version_of_a_step_runs_what_it_is_of(finished_study, planned):
+    versions = finished_study / "workflow/memscore/versions.py"
+    versions.write_text(versions.read_text().replace('"brain": (1,', '"brain": (2,'))
+    jobs = jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate")
+    expected = {path for path in jobs if "brain" in path} | AFTER_THE_LAST_JOB - {"results/memorability.csv"}
+    assert planned(finished_study) == expected
+
+
+def test_a_comment_runs_nothing(finished_study, job_counts):
+    for name in ("scripts/scores/brain.py", "scripts/analysis/collect.py", "memscore/scores/pls.py"):
+        with open(finished_study / "workflow" / name, "a") as file:
+            file.write("# That is all.\n")
+    assert job_counts(finished_study) == {}
 
 
 def scored_again(finished_study, run_snakemake, cores) -> None:

@@ -7,9 +7,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
+from socket import gethostname
 from typing import BinaryIO
 
 from memscore.errors import InputError
+
+# Columns of results that name something.
+NAMES = ("model", "layer", "benchmark", "region", "scope", "best", "other", "dataset", "fitted", "tested", "rho")
 
 
 @contextmanager
@@ -20,7 +25,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    # Two containers, or two nodes, may have one process number.
+    temporary = path.with_name(f".{gethostname()}-{os.getpid()}-{token_hex(4)}.{path.name}")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -71,6 +77,13 @@ def write_rows(path: str | Path, rows: list[dict]) -> None:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows({k: "" if v is None or v != v else v for k, v in row.items()} for row in rows)
+
+
+def read_frame(path: str | Path):
+    """A table of results: names are text whatever they look like (`NA`, `007`), and only an empty cell is missing."""
+    import pandas as pd
+
+    return pd.read_csv(path, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=[""])
 
 
 def write_frame(path: str | Path, frame) -> None:

@@ -22,6 +22,8 @@ rule collect_memorability:
         "logs/collect_memorability.log",
     conda:
         "../../envs/memscore.yaml"
+    params:
+        version=versions.of("tables"),
     message:
         "Memorability of all layers"
     script:
@@ -37,6 +39,8 @@ rule collect_brain:
         "logs/collect_brain.log",
     conda:
         "../../envs/memscore.yaml"
+    params:
+        version=versions.of("tables"),
     message:
         "Brain similarity of all layers"
     script:
@@ -54,6 +58,7 @@ rule layers:
     conda:
         "../../envs/memscore.yaml"
     params:
+        version=versions.of("tables"),
         models=lambda wildcards: STUDY.table(),
     message:
         "The study's table: one row per model and layer"
@@ -72,6 +77,7 @@ rule correlations:
     conda:
         "../../envs/memscore.yaml"
     params:
+        version=versions.of("statistics"),
         benchmarks=STUDY.benchmarks(),
         seed=config["seed"],
     message:
@@ -89,6 +95,8 @@ rule collect_within:
         "logs/collect_within/{set}.log",
     conda:
         "../../envs/memscore.yaml"
+    params:
+        version=versions.of("tables"),
     message:
         "Memorability of all layers within {wildcards.set}"
     script:
@@ -104,6 +112,8 @@ rule collect_across:
         "logs/collect_across/{fitted}/{tested}.log",
     conda:
         "../../envs/memscore.yaml"
+    params:
+        version=versions.of("tables"),
     message:
         "All layers fitted on {wildcards.fitted}, tested on {wildcards.tested}"
     script:
@@ -122,6 +132,7 @@ rule generalisation_table:
     conda:
         "../../envs/memscore.yaml"
     params:
+        version=versions.of("tables"),
         models=lambda wildcards: STUDY.table(),
         datasets=STUDY.generalisation,
         pairs=STUDY.across(),
@@ -145,6 +156,7 @@ rule generalisation_correlations:
     conda:
         "../../envs/memscore.yaml"
     params:
+        version=versions.of("statistics"),
         benchmarks=STUDY.benchmarks(),
         seed=config["seed"],
     message:

@@ -7,7 +7,7 @@ import sys
 PACKAGE = os.path.dirname(workflow.current_basedir.get_path_or_uri(secret_free=True))
 sys.path.insert(0, PACKAGE)
 
-from memscore import device, openblas, study
+from memscore import device, openblas, study, versions
 from memscore.errors import InputError
 
 os.environ.update(openblas.environment(), PYTHONPATH=PACKAGE)

@@ -16,9 +16,11 @@ rule stage_weights:
     conda:
         "../../envs/memscore.yaml"
     params:
+        version=versions.of("weights"),
         timm_name=lambda wildcards: STUDY.models[wildcards.model].timm_name,
         weights=lambda wildcards: STUDY.models[wildcards.model].weights,
-        seed=config["seed"],
+        # Of trained weights nothing is random.
+        seed=lambda wildcards: None if STUDY.models[wildcards.model].trained else config["seed"],
     message:
         "Weights of {wildcards.model}"
     script:
@@ -41,6 +43,7 @@ NETWORK_PARAMS = {
     "sketch": config["reduction"]["sketch"],
     "pca": config["reduction"]["pca"],
     "precision": config["precision"],
+    "layers_version": versions.of("layers"),
 }
 # Known once there are pixels to count.
 NETWORK_RESOURCES = {

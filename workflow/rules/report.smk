@@ -22,6 +22,7 @@ rule depth_profile:
     conda:
         "../../envs/memscore.yaml"
     params:
+        version=versions.of("report"),
         benchmarks=STUDY.benchmarks(),
         simulated=STUDY.simulated,
     message:
@@ -45,6 +46,7 @@ rule relation_figures:
     conda:
         "../../envs/memscore.yaml"
     params:
+        version=versions.of("report"),
         benchmarks=STUDY.benchmarks(),
         simulated=STUDY.simulated,
     message:
@@ -68,6 +70,7 @@ rule summary:
     conda:
         "../../envs/memscore.yaml"
     params:
+        version=versions.of("report"),
         benchmarks=STUDY.benchmarks(),
         dataset=STUDY.dataset,
         simulated=STUDY.simulated,
@@ -92,6 +95,7 @@ rule generalisation_figure:
     conda:
         "../../envs/memscore.yaml"
     params:
+        version=versions.of("report"),
         pairs=STUDY.across(),
         simulated=STUDY.made_up(STUDY.generalisation),
     message:
@@ -114,6 +118,7 @@ rule generalisation_by_region:
     conda:
         "../../envs/memscore.yaml"
     params:
+        version=versions.of("report"),
         benchmarks=STUDY.benchmarks(),
         simulated=STUDY.made_up(STUDY.generalisation),
     message:
@@ -156,6 +161,7 @@ rule stimulus_page:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
     params:
+        version=versions.of("report"),
         others=lambda wildcards: STUDY.other_sets(wildcards.kind, wildcards.set),
         flaws=lambda wildcards: STUDY.flaws(wildcards.set) if wildcards.kind == "datasets" else {},
         seed=config["seed"],

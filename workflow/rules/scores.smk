@@ -22,6 +22,7 @@ rule memorability:
         **NETWORK_RESOURCES,
     params:
         **NETWORK_PARAMS,
+        version=versions.of("memorability"),
         components=lookup("memorability/components", within=config, default=None),
     message:
         "Memorability from {wildcards.model} {wildcards.layers} on {wildcards.set}"
@@ -46,6 +47,7 @@ rule brain:
         **NETWORK_RESOURCES,
     params:
         **NETWORK_PARAMS,
+        version=versions.of("brain"),
         benchmarks=lambda wildcards: STUDY.benchmarks(wildcards.set),
         normalise=lookup("brain/normalise", within=config, default=None),
     message:
@@ -74,6 +76,7 @@ rule generalise:
         **NETWORK_RESOURCES,
     params:
         **NETWORK_PARAMS,
+        version=versions.of("memorability"),
         components=lookup("memorability/components", within=config, default=None),
     message:
         "{wildcards.model} {wildcards.layers}: fitted on {wildcards.fitted}, tested on {wildcards.tested}"
@@ -100,6 +103,7 @@ rule audit_layer:
         **NETWORK_RESOURCES,
     params:
         **NETWORK_PARAMS,
+        version=versions.of("audit"),
         source=lambda wildcards: STUDY.brain_source(study.stimulus_set_of(wildcards.benchmark)),
         normalise=lookup("brain/normalise", within=config, default=None),
     message:
@@ -117,6 +121,8 @@ rule audit:
         "logs/audit.log",
     conda:
         "../../envs/memscore.yaml"
+    params:
+        version=versions.of("tables"),
     message:
         "memscore beside Brain-Score: {output}"
     script:

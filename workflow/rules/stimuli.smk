@@ -22,8 +22,10 @@ rule stage_dataset:
     conda:
         "../../envs/memscore.yaml"
     params:
+        version=versions.of("stimuli"),
         dataset=lambda wildcards: STUDY.dataset_source(wildcards.set),
-        seed=config["seed"],
+        # LaMem comes with its splits.
+        seed=lambda wildcards: None if STUDY.dataset_source(wildcards.set)["source"] == "lamem" else config["seed"],
     message:
         "Stimulus set {wildcards.set}: images with memorability"
     script:
@@ -44,6 +46,8 @@ rule check_images:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        version=versions.of("stimuli"),
     message:
         "Every image of {wildcards.set} decoded once"
     script:
@@ -64,6 +68,7 @@ rule select_stimuli:
     conda:
         "../../envs/memscore.yaml"
     params:
+        version=versions.of("stimuli"),
         flaws=lambda wildcards: STUDY.flaws(wildcards.set),
     message:
         "Stimulus set {wildcards.set}: without bad images and, where asked, duplicates"
@@ -79,6 +84,7 @@ rule stage_stimuli:
     conda:
         "../../envs/memscore.yaml"
     params:
+        version=versions.of("stimuli"),
         source=lambda wildcards: STUDY.brain_source(wildcards.set),
     message:
         "Stimulus set {wildcards.set}: what the recorded populations saw"
@@ -96,6 +102,7 @@ rule stage_references:
     conda:
         "../../envs/memscore.yaml"
     params:
+        version=versions.of("stimuli"),
         n=config["reduction"]["pca"],
         images=config["reduction"]["pca_images"],
     message:
@@ -114,6 +121,7 @@ rule stage_benchmark:
     conda:
         "../../envs/memscore.yaml"
     params:
+        version=versions.of("benchmarks"),
         source=lambda wildcards: STUDY.brain_source(study.stimulus_set_of(wildcards.benchmark)),
     message:
         "Benchmark {wildcards.benchmark}: responses, ceiling and splits"
@@ -133,6 +141,8 @@ rule pixels:
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        version=versions.of("pixels"),
     message:
         "Pixels of {wildcards.set} at {wildcards.transform}"
     script:
@@ -149,6 +159,7 @@ rule consistency:
     conda:
         "../../envs/memscore.yaml"
     params:
+        version=versions.of("consistency"),
         source=lambda wildcards: config["datasets"][wildcards.set]["source"],
         seed=config["seed"],
     message:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from memscore import versions
 from memscore.errors import InputError
 from memscore.files import replacing, sha256
 
@@ -50,7 +51,7 @@ def catalogue_key(timm_name: str, input_size: int | None, plugins: Sequence[str]
         "timm_name": timm_name,
         "input_size": input_size,
         "timm_version": version,
-        "code": sha256(__file__),
+        "version": versions.of("architectures"),
         "plugins": {plugin: sha256(plugin) for plugin in plugins if Path(plugin).is_file()},
     }
 

@@ -15,16 +15,17 @@ CHECKPOINT_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
 WEIGHT_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
 
 
-def stage_weights(timm_name: str, weights: str, seed: int, plugins: Sequence[str] = ()) -> dict:
+def stage_weights(timm_name: str, weights: str, seed: int | None, plugins: Sequence[str] = ()) -> dict:
     """State dict of a model with its weights: `untrained`, `timm`, `pip:<package>` or a file.
 
     Raises InputError where the weights cannot be had or do not fit the model.
     """
     import torch
 
-    torch.manual_seed(seed)
     if weights == "timm":
         return create(timm_name, plugins, pretrained=True).state_dict()
+    if weights == "untrained":
+        torch.manual_seed(seed)
     state = create(timm_name, plugins).state_dict()
     if weights == "untrained":
         return state

@@ -16,6 +16,7 @@ import pandas as pd
 
 from memscore.correlation import rank_correlation
 from memscore.errors import InputError
+from memscore.files import read_frame
 
 N_HALVINGS = 25
 FEWEST_IMAGES = 3  # of which a rank correlation can be taken
@@ -91,7 +92,7 @@ def spearman_brown(r: float) -> float:
 
 def read(paths: Sequence[str]) -> dict | None:
     """The row of a file of `results/consistency`; None of no file, for a study without memorability."""
-    return pd.read_csv(paths[0]).fillna({"source": ""}).iloc[0].to_dict() if paths else None
+    return read_frame(paths[0]).fillna({"source": ""}).iloc[0].to_dict() if paths else None
 
 
 def described(row: Mapping | None) -> str:

@@ -1,13 +1,12 @@
-import pandas as pd
-
+from memscore.files import read_frame
 from memscore.job import job
 from memscore.report import figures
 from memscore.report.summary import banner
 from memscore.stimuli import consistency
 
 with job(snakemake) as say:
-    layers = pd.read_csv(snakemake.input.layers)
-    correlations = pd.read_csv(snakemake.input.correlations)
+    layers = read_frame(snakemake.input.layers)
+    correlations = read_frame(snakemake.input.correlations)
     benchmarks, note, output = snakemake.params.benchmarks, banner(snakemake.params.simulated), snakemake.output
     untrained = set(layers.loc[~layers["trained"], "model"])
     figures.correlation_by_region(correlations, benchmarks, output.relation, note, untrained)

@@ -1,14 +1,14 @@
 import pandas as pd
 
-from memscore.files import replacing
+from memscore.files import read_frame, replacing
 from memscore.job import job
 from memscore.report import summary
 from memscore.stimuli import consistency
 
 with job(snakemake) as say:
-    layers = pd.read_csv(snakemake.input.layers)
+    layers = read_frame(snakemake.input.layers)
     correlations, differences = (
-        pd.read_csv(path) if path else pd.DataFrame()
+        read_frame(path) if path else pd.DataFrame()
         for path in (snakemake.input.correlations, snakemake.input.differences)
     )
     people, params = consistency.read(snakemake.input.consistency), snakemake.params

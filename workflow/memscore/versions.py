@@ -1,0 +1,32 @@
+"""The version of what each step computes: a result is made again when its step's version changes.
+
+Raise a version when the numbers that a step writes change; tests/test_versions.py knows when its code has changed, and
+asks. Read while the DAG is built, so nothing is imported here.
+"""
+
+from collections.abc import Mapping
+
+# By step: its version, and what its numbers come from beside the scripts of its rules.
+STEPS = {
+    "stimuli": (
+        1,
+        "stimuli/tables stimuli/splits stimuli/selection stimuli/duplicates stimuli/inspection stimuli/sources",
+    ),
+    "benchmarks": (1, "stimuli/benchmarks stimuli/sources correlation"),
+    "consistency": (1, "stimuli/consistency correlation"),
+    "pixels": (1, "stimuli/pixels"),
+    "architectures": (1, "networks/architectures"),
+    "weights": (1, "networks/weights networks/architectures"),
+    "layers": (1, "networks/extraction networks/reduction networks/streaming networks/architectures"),
+    "memorability": (1, "scores/memorability scores/pls stimuli/splits correlation"),
+    "brain": (1, "scores/brain scores/pls stimuli/benchmarks correlation"),
+    "audit": (1, "scores/audit"),
+    "tables": (1, "analysis/tables"),
+    "statistics": (1, "analysis/statistics analysis/tables"),
+    "report": (1, "report names"),
+}
+
+
+def of(*steps: str) -> Mapping[str, int]:
+    """Their versions, for a rule's `params`."""
+    return {step: STEPS[step][0] for step in steps}
