@@ -2,17 +2,6 @@
 # by each of those jobs as it parses this file on its node.
 
 
-localrules:
-    collect_memorability,
-    collect_brain,
-    layers,
-    correlations,
-    collect_within,
-    collect_across,
-    generalisation_table,
-    generalisation_correlations,
-
-
 rule collect_memorability:
     input:
         lambda wildcards: scored("results/memorability", [STUDY.dataset]),
@@ -20,6 +9,7 @@ rule collect_memorability:
         "results/memorability.csv",
     log:
         "logs/collect_memorability.log",
+    localrule: True
     conda:
         "../../envs/memscore.yaml"
     params:
@@ -37,6 +27,7 @@ rule collect_brain:
         "results/brain.csv",
     log:
         "logs/collect_brain.log",
+    localrule: True
     conda:
         "../../envs/memscore.yaml"
     params:
@@ -55,6 +46,7 @@ rule layers:
         report("results/layers.csv", caption="../report/layers.rst", category="Tables"),
     log:
         "logs/layers.log",
+    localrule: True
     conda:
         "../../envs/memscore.yaml"
     params:
@@ -74,6 +66,7 @@ rule correlations:
         differences=report("results/differences.csv", caption="../report/differences.rst", category="Tables"),
     log:
         "logs/correlations.log",
+    localrule: True
     conda:
         "../../envs/memscore.yaml"
     params:
@@ -93,6 +86,7 @@ rule collect_within:
         "results/memorability/{set}.csv",
     log:
         "logs/collect_within/{set}.log",
+    localrule: True
     conda:
         "../../envs/memscore.yaml"
     params:
@@ -110,6 +104,7 @@ rule collect_across:
         "results/generalisation/{fitted}/{tested}.csv",
     log:
         "logs/collect_across/{fitted}/{tested}.log",
+    localrule: True
     conda:
         "../../envs/memscore.yaml"
     params:
@@ -129,6 +124,7 @@ rule generalisation_table:
         report("results/generalisation.csv", caption="../report/generalisation.rst", category="Tables"),
     log:
         "logs/generalisation_table.log",
+    localrule: True
     conda:
         "../../envs/memscore.yaml"
     params:
@@ -153,6 +149,7 @@ rule generalisation_correlations:
         ),
     log:
         "logs/generalisation_correlations.log",
+    localrule: True
     conda:
         "../../envs/memscore.yaml"
     params:

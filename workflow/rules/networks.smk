@@ -1,10 +1,6 @@
 # Networks: their weights, and what their layers make of a stimulus set.
 
 
-localrules:
-    stage_weights,
-
-
 rule stage_weights:
     input:
         weights=lambda wildcards: STUDY.models[wildcards.model].weights_files,
@@ -13,6 +9,7 @@ rule stage_weights:
         "resources/weights/{model}.safetensors",
     log:
         "logs/stage_weights/{model}.log",
+    localrule: True
     conda:
         "../../envs/memscore.yaml"
     params:

@@ -1,16 +1,6 @@
 # What a reader sees: figures, the front page, and a page for each stimulus set to look at before a run.
 
 
-localrules:
-    depth_profile,
-    relation_figures,
-    summary,
-    generalisation_figure,
-    generalisation_by_region,
-    generalisation,
-    stimuli_report,
-
-
 rule depth_profile:
     input:
         layers=rules.layers.output[0],
@@ -19,6 +9,7 @@ rule depth_profile:
         report("results/figures/along_depth.svg", caption="../report/depth.rst", category="Figures"),
     log:
         "logs/depth_profile.log",
+    localrule: True
     conda:
         "../../envs/memscore.yaml"
     params:
@@ -43,6 +34,7 @@ rule relation_figures:
         ),
     log:
         "logs/relation_figures.log",
+    localrule: True
     conda:
         "../../envs/memscore.yaml"
     params:
@@ -67,6 +59,7 @@ rule summary:
         "results/summary.rst",
     log:
         "logs/summary.log",
+    localrule: True
     conda:
         "../../envs/memscore.yaml"
     params:
@@ -92,6 +85,7 @@ rule generalisation_figure:
         ),
     log:
         "logs/generalisation_figure.log",
+    localrule: True
     conda:
         "../../envs/memscore.yaml"
     params:
@@ -115,6 +109,7 @@ rule generalisation_by_region:
         ),
     log:
         "logs/generalisation_by_region.log",
+    localrule: True
     conda:
         "../../envs/memscore.yaml"
     params:

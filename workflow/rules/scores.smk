@@ -1,10 +1,6 @@
 # From pixels to scores, in one job: `layers` are run through the network over a stimulus set, and scored on the same node.
 
 
-localrules:
-    audit,
-
-
 rule memorability:
     input:
         **NETWORK_INPUT,
@@ -119,6 +115,7 @@ rule audit:
         "results/audit.csv",
     log:
         "logs/audit.log",
+    localrule: True
     conda:
         "../../envs/memscore.yaml"
     params:

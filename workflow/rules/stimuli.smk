@@ -1,14 +1,5 @@
 # From data sets and benchmarks to files on disk. Rules named stage_* may use the network: they run on the login node,
-# and nothing after them needs it.
-
-
-localrules:
-    stage_dataset,
-    select_stimuli,
-    stage_stimuli,
-    stage_references,
-    stage_benchmark,
-    consistency,
+# and nothing after them needs it. Each says so itself: a list of `localrules` is lost where a module renames rules.
 
 
 rule stage_dataset:
@@ -19,6 +10,7 @@ rule stage_dataset:
         "resources/stimuli/datasets/{set}/staged.csv",
     log:
         "logs/stage_dataset/{set}.log",
+    localrule: True
     conda:
         "../../envs/memscore.yaml"
     params:
@@ -65,6 +57,7 @@ rule select_stimuli:
         "logs/select_stimuli/{set}.log",
         # Read when the rule refuses, and an output would be gone then.
         bad_images="resources/stimuli/datasets/{set}/bad_images.csv",
+    localrule: True
     conda:
         "../../envs/memscore.yaml"
     params:
@@ -81,6 +74,7 @@ rule stage_stimuli:
         "resources/stimuli/benchmarks/{set}/stimuli.csv",
     log:
         "logs/stage_stimuli/{set}.log",
+    localrule: True
     conda:
         "../../envs/memscore.yaml"
     params:
@@ -99,6 +93,7 @@ rule stage_references:
         "resources/stimuli/references/pca/stimuli.csv",
     log:
         "logs/stage_references.log",
+    localrule: True
     conda:
         "../../envs/memscore.yaml"
     params:
@@ -118,6 +113,7 @@ rule stage_benchmark:
         "resources/benchmarks/{benchmark}.nc",
     log:
         "logs/stage_benchmark/{benchmark}.log",
+    localrule: True
     conda:
         "../../envs/memscore.yaml"
     params:
@@ -156,6 +152,7 @@ rule consistency:
         report("results/consistency/{set}.csv", caption="../report/consistency.rst", category="Tables"),
     log:
         "logs/consistency/{set}.log",
+    localrule: True
     conda:
         "../../envs/memscore.yaml"
     params:
