@@ -2,5 +2,5 @@
 include: "workflow/Snakefile"
 
 
-# An included file has no say in what is made when nothing is asked for.
-workflow.default_target = "all"
+# An included file has no say in what is made when nothing is asked for; a module may have renamed it.
+workflow.default_target = workflow.modifier.modify_rulename("all")

@@ -1,6 +1,7 @@
 """The workflow where others use it: as a module, on another folder's study, in a path that is not plain ASCII."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,12 +20,20 @@ module memscore:
     config: config
 
 use rule * from memscore as memscore_*
+"""
 
+OUR_RULE = """
 rule ours:
     default_target: True
     input: "results/memorability.csv"
     output: "last.txt"
-    shell: "tail -n 1 {{input}} > {{output}}"
+    script: "ours.py"
+"""
+
+OUR_SCRIPT = """
+import our_package
+last = open(snakemake.input[0]).readlines()[-1]
+open(snakemake.output[0], "w").write(last)
 """
 
 WITHOUT_TIMM = """
@@ -55,13 +64,74 @@ def study_elsewhere(make_tiny_study, tmp_path):
 
 
 def test_as_a_module(study_elsewhere, run_snakemake):
-    """With rules of the user's own after it; and a job that is run alone, as on a node, finds the package."""
+    """With rules and a package of the user's own; and a job that is run alone, as on a node, finds both packages."""
     study, workflow = study_elsewhere
-    (study / "Snakefile").write_text(MODULE.format(snakefile=str(workflow / "workflow/Snakefile")))
+    (study / "Snakefile").write_text(
+        f"import os\nos.environ['PYTHONPATH'] = {str(study / 'lib')!r}\n"
+        + MODULE.format(snakefile=str(workflow / "workflow/Snakefile"))
+        + OUR_RULE
+    )
+    (study / "ours.py").write_text(OUR_SCRIPT)
+    (study / "lib").mkdir()
+    (study / "lib/our_package.py").touch()
     code, output = run_snakemake(study, "--cores", "2", "--quiet", "rules")
     assert code == 0, output
     assert (study / "last.txt").read_text().startswith("tiny,penultimate,")
     assert len(pd.read_csv(study / "results/memorability.csv")) == 3
+
+
+def test_a_module_on_a_cluster_stages_on_the_login_node(study_elsewhere, run_snakemake):
+    """Whatever its rules are called: a dry run does not show which are local, and Snakemake decides by name."""
+    study, workflow = study_elsewhere
+    (study / "Snakefile").write_text(
+        MODULE.format(snakefile=str(workflow / "workflow/Snakefile"))
+        + "for each in workflow.rules:\n    print(each.name, each.norun or each.name in workflow._localrules)\n"
+    )
+    code, output = run_snakemake(study, "--dry-run", "--quiet", "rules")
+    assert code == 0, output
+    local = dict(re.findall(r"^memscore_(\w+) (True|False)$", output, re.MULTILINE))
+    assert {rule for rule, is_local in local.items() if is_local == "False"} == {
+        "check_images",
+        "pixels",
+        "write_activations",
+        "memorability",
+        "brain",
+        "generalise",
+        "audit_layer",
+        "stimulus_page",
+    }
+    assert {local[rule] for rule in local if rule.startswith("stage_")} == {"True"}
+
+
+def test_both_snakefiles_are_one_workflow(study_elsewhere, run_snakemake):
+    """The same rules and the same default; and the root's too is what a module makes when nothing is asked for."""
+    study, workflow = study_elsewhere
+    (study / "Snakefile").write_text(MODULE.format(snakefile=str(workflow / "Snakefile")))
+    snakefiles = [workflow / "Snakefile", workflow / "workflow/Snakefile", study / "Snakefile"]
+    listed, planned = [], []
+    for snakefile in snakefiles:
+        for arguments, outputs in ((["--list-rules"], listed), (["--summary"], planned)):
+            code, output = run_snakemake(study, "--snakefile", str(snakefile), *arguments)
+            assert code == 0, output
+            outputs.append(output.replace("memscore_", ""))
+    assert "all\n" in listed[0]
+    assert "results/summary.rst" in planned[0]
+    assert len(set(listed)) == len(set(planned)) == 1
+
+
+def test_a_snakefile_without_its_package_says_so(study_elsewhere, run_snakemake):
+    """As of `github(...)`, from where Snakemake fetches what rules name, and no package."""
+    study, workflow = study_elsewhere
+    for command in ("init --quiet", "add .", "-c user.name=a -c user.email=a@b commit --quiet --message all"):
+        subprocess.run(["git", *command.split()], cwd=workflow, check=True)
+    (study / "Snakefile").write_text(
+        MODULE.replace("{snakefile!r}", "gitfile({!r}, path='workflow/Snakefile', ref='HEAD')").format(str(workflow))
+    )
+    code, output = run_snakemake(study, "--dry-run")
+    assert code == 1
+    assert "memscore: no folder git+file:" in output
+    assert "give the snakefile: of a clone" in output
+    assert "Traceback" not in output
 
 
 def test_on_a_study_in_another_directory(study_elsewhere, run_snakemake, tmp_path):

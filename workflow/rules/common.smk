@@ -5,12 +5,16 @@ import os
 import sys
 
 PACKAGE = os.path.dirname(workflow.current_basedir.get_path_or_uri(secret_free=True))
+if not os.path.isdir(PACKAGE):
+    sys.exit(f"memscore: no folder {PACKAGE}; Snakemake fetches rules, not packages: give the snakefile: of a clone")
 sys.path.insert(0, PACKAGE)
 
 from memscore import device, openblas, study, versions
 from memscore.errors import InputError
 
-os.environ.update(openblas.environment(), PYTHONPATH=PACKAGE)
+# Whose workflow has this as a module may have a package of its own.
+PYTHONPATH = os.pathsep.join(filter(None, [PACKAGE, os.environ.get("PYTHONPATH")]))
+os.environ.update(openblas.environment(), PYTHONPATH=PYTHONPATH)
 
 try:
     STUDY = study.load(config)
