@@ -64,7 +64,7 @@ def study_elsewhere(make_tiny_study, tmp_path):
 
 
 def test_as_a_module(study_elsewhere, run_snakemake):
-    """With rules and a package of the user's own; and a job that is run alone, as on a node, finds both packages."""
+    """With a rule and a package of the user's own: each job finds its package, which no other of that name hides."""
     study, workflow = study_elsewhere
     (study / "Snakefile").write_text(
         f"import os\nos.environ['PYTHONPATH'] = {str(study / 'lib')!r}\n"
@@ -74,6 +74,7 @@ def test_as_a_module(study_elsewhere, run_snakemake):
     (study / "ours.py").write_text(OUR_SCRIPT)
     (study / "lib").mkdir()
     (study / "lib/our_package.py").touch()
+    (study / "lib/memscore.py").write_text("raise ImportError('another memscore than the rules lie beside')")
     code, output = run_snakemake(study, "--cores", "2", "--quiet", "rules")
     assert code == 0, output
     assert (study / "last.txt").read_text().startswith("tiny,penultimate,")
