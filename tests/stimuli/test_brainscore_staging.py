@@ -73,7 +73,7 @@ def test_brainscore_benchmarks(study, brainio_server, run_snakemake, tmp_path):
     shutil.rmtree(tmp_path / "brainio")
     code, output = run_snakemake(study, "--cores", "2")
     assert code == 0, output
-    check_ran(output, pixels=1, activations=2, brain=2, stage_stimuli=0, stage_benchmark=0)
+    check_ran(output, pixels=1, brain=2, stage_stimuli=0, stage_benchmark=0)
 
     layers = pd.read_csv(study / "results/layers.csv")
     assert list(layers["model"].unique()) == ["tiny", "second"]
