@@ -36,9 +36,29 @@ def layers_table(n_models=8, n_layers=30, between=0.0, seed=0, **columns):
     return pd.DataFrame(table | columns)
 
 
+def with_raw(table):
+    """Scores here are normal, and raw r has their sign."""
+    scores = [name for name in table if name.endswith(".score") and table[name].notna().any()]
+    return table.assign(**{name.replace(".score", ".raw"): table[name] for name in scores})
+
+
+def relate(table, benchmarks, seed):
+    return statistics.relate(with_raw(table), benchmarks, seed)
+
+
 def row_of(table, benchmark="a.IT", scope="all trained", seed=1):
-    related = statistics.relate(table, [benchmark], seed).set_index("scope")
+    related = relate(table, [benchmark], seed).set_index("scope")
     return related.loc[scope]
+
+
+def test_a_score_has_the_sign_of_r():
+    """r from -0.2 to 0.3, along which memorability grows: r² / ceiling alone makes less than 0.6 of it."""
+    r = np.linspace(-0.2, 0.3, 100)
+    table = layers_table(n_models=4, n_layers=25).assign(memorability=r, **{"a.IT.raw": r, "a.IT.score": r**2 / 0.8})
+    assert statistics.both_correlations(r, table["a.IT.score"])[0] < 0.6
+    assert statistics.relate(table, ["a.IT"], 1)["spearman"].to_numpy() == pytest.approx(1)
+    ratio = table.assign(**{"a.IT.score": r / 0.8})
+    assert statistics.relate(ratio, ["a.IT"], 1)["pearson"].to_numpy() == pytest.approx(1)
 
 
 def width(row, kind="pearson"):
@@ -71,7 +91,7 @@ def test_undefined_is_nan_without_a_warning(n, constant):
 
 def test_relation_of_each_benchmark_and_scope():
     table = layers_table(3, between=1.0)
-    related = statistics.relate(table, ["a.V1", "a.IT"], 1)
+    related = relate(table, ["a.V1", "a.IT"], 1)
     assert list(related["scope"]) == ["all trained", "net0", "net1", "net2"] * 2
     assert list(related["benchmark"]) == ["a.V1"] * 4 + ["a.IT"] * 4
     for row in related.itertuples():
@@ -151,20 +171,20 @@ def row_of_fast(table, seed, true=0.5):
 
 def test_seed_decides():
     table = layers_table(4)
-    pd.testing.assert_frame_equal(*(statistics.relate(table, ["a.IT"], 3) for _ in range(2)))
-    other = statistics.relate(table, ["a.IT"], 4)
-    same = statistics.relate(table, ["a.IT"], 3)
+    pd.testing.assert_frame_equal(*(relate(table, ["a.IT"], 3) for _ in range(2)))
+    other = relate(table, ["a.IT"], 4)
+    same = relate(table, ["a.IT"], 3)
     assert (other["pearson_low"] != same["pearson_low"]).all()
     assert (other["pearson"] == same["pearson"]).all()
     state = np.random.get_state()[1].copy()
-    statistics.relate(table, ["a.IT"], 3)
+    relate(table, ["a.IT"], 3)
     np.testing.assert_array_equal(np.random.get_state()[1], state, "the global generator was used")
 
 
 def test_order_of_benchmarks_does_not_matter():
     table = layers_table(4)
-    both = statistics.relate(table, ["a.V1", "a.IT"], 3)
-    alone = statistics.relate(table, ["a.IT"], 3)
+    both = relate(table, ["a.V1", "a.IT"], 3)
+    alone = relate(table, ["a.IT"], 3)
     pd.testing.assert_frame_equal(both[both["benchmark"] == "a.IT"].reset_index(drop=True), alone)
 
 
@@ -175,12 +195,12 @@ def test_untrained_networks_are_no_part_of_all_trained():
     control["memorability"] += 100
     expected = row_of(table)
     pd.testing.assert_series_equal(row_of(pd.concat([control, table], ignore_index=True)), expected)
-    scopes = list(statistics.relate(pd.concat([table, control]), ["a.IT"], 1)["scope"])
+    scopes = list(relate(pd.concat([table, control]), ["a.IT"], 1)["scope"])
     assert scopes == ["all trained", *(f"net{i}" for i in range(4)), "untrained-net0", "untrained-net1"]
 
 
 def test_only_untrained_networks():
-    related = statistics.relate(layers_table(2, trained=False), ["a.IT"], 1)
+    related = relate(layers_table(2, trained=False), ["a.IT"], 1)
     assert list(related["scope"]) == ["net0", "net1"]
 
 
@@ -250,7 +270,7 @@ def three_areas(n_models=5, n_layers=12, seed=2):
 
 
 def differences_of(table, benchmarks=("a.V1", "a.V4", "a.IT"), seed=7):
-    return statistics.differences(table, statistics.relate(table, list(benchmarks), seed), seed)
+    return statistics.differences(with_raw(table), relate(table, list(benchmarks), seed), seed)
 
 
 def samples_by_hand(table, n, seed, columns):
@@ -340,9 +360,11 @@ def test_every_rho_is_related_in_memorabilitys_place():
     table = layers_table(between=1.0)
     rng = np.random.default_rng(7)
     noise = {"within.a": table["memorability"], "across.a.b": rng.standard_normal(len(table))}
-    related = statistics.relate_each(table.assign(**noise), ["within.a", "across.a.b"], ["a.V1", "a.IT"], seed=1)
+    related = statistics.relate_each(
+        with_raw(table.assign(**noise)), ["within.a", "across.a.b"], ["a.V1", "a.IT"], seed=1
+    )
     within = related[related["rho"] == "within.a"].drop(columns="rho").reset_index(drop=True)
-    pd.testing.assert_frame_equal(within, statistics.relate(table, ["a.V1", "a.IT"], seed=1))
+    pd.testing.assert_frame_equal(within, relate(table, ["a.V1", "a.IT"], seed=1))
     across = related[(related["rho"] == "across.a.b") & (related["scope"] == "all trained")].set_index("benchmark")
     expected = spearmanr(noise["across.a.b"], table["a.IT.score"]).statistic
     assert across.loc["a.IT", "spearman"] == pytest.approx(expected, abs=1e-12)

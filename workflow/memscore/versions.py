@@ -22,8 +22,8 @@ STEPS = {
     "brain": (1, "scores/brain scores/pls stimuli/benchmarks correlation"),
     "audit": (1, "scores/audit"),
     "tables": (1, "analysis/tables"),
-    "statistics": (1, "analysis/statistics analysis/tables"),
-    "report": (1, "report names"),
+    "statistics": (2, "analysis/statistics analysis/tables"),
+    "report": (2, "report names"),
 }
 
 

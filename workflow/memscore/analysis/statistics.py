@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from memscore.analysis.tables import similarity_column
+from memscore.analysis.tables import similarity
 
 ALL_TRAINED = "all trained"
 N_BOOTSTRAP = 2000
@@ -43,23 +43,22 @@ def bootstrap_correlations(
 
 
 def relate(layers: pd.DataFrame, benchmarks: list[str], seed: int) -> pd.DataFrame:
-    """Correlation over layers between memorability ρ and each benchmark's score.
+    """Correlation over layers between memorability ρ and `similarity` to each benchmark.
 
     layers : the study's main table (`results/layers.csv`)
-    benchmarks : their names; the score stands in column `<benchmark>.score`, without a ceiling raw r in `.raw`
+    benchmarks : their names
 
     One row per benchmark and scope: first `all trained` (untrained controls left out) with a 95% interval
     from `bootstrap_correlations`, then each model by itself, whose interval resamples its layers.
     """
     rows = []
-    trained = layers[layers["trained"]]
-    scopes = [(ALL_TRAINED, trained)] if len(trained) else []
-    scopes += list(layers.groupby("model", sort=False))
     for benchmark in benchmarks:
-        column = similarity_column(layers, benchmark)
-        for scope, table in scopes:
-            scored = table.dropna(subset=["memorability", column])
-            a, b = scored["memorability"].to_numpy(), scored[column].to_numpy()
+        related = layers.assign(similarity=similarity(layers, benchmark))
+        trained = related[related["trained"]]
+        scopes = [(ALL_TRAINED, trained)] if len(trained) else []
+        for scope, table in [*scopes, *related.groupby("model", sort=False)]:
+            scored = table.dropna(subset=["memorability", "similarity"])
+            a, b = scored["memorability"].to_numpy(), scored["similarity"].to_numpy()
             row = {"benchmark": benchmark, "scope": scope, "n_models": scored["model"].nunique(), "n_layers": len(a)}
             row["spearman"], row["pearson"] = both_correlations(a, b)
             low, high = _interval(a, b, scored["model"].to_numpy(), seed)
@@ -88,11 +87,10 @@ def differences(layers: pd.DataFrame, correlations: pd.DataFrame, seed: int) -> 
     One row per benchmark but the best, the second first, over the layers that are scored on both. The 95% interval
     is that of a paired bootstrap: both correlations are taken in the same samples of models, then of layers in each.
     """
-    names, trained = list(ranked(correlations)["benchmark"]), layers[layers["trained"]]
-    rows = []
+    names, rows, columns = list(ranked(correlations)["benchmark"]), [], ["memorability", "best", "other"]
     for other in names[1:]:
-        columns = ["memorability", similarity_column(layers, names[0]), similarity_column(layers, other)]
-        scored = trained.dropna(subset=columns)
+        both = layers.assign(best=similarity(layers, names[0]), other=similarity(layers, other))
+        scored = both[both["trained"]].dropna(subset=columns)
         low, value, high = _difference(*scored[columns].to_numpy().T, scored["model"].to_numpy(), seed)
         row = {"best": names[0], "other": other, "n_models": scored["model"].nunique(), "n_layers": len(scored)}
         rows.append(row | {"difference": value, "difference_low": low, "difference_high": high})

@@ -1,5 +1,6 @@
 """The study's main table."""
 
+import numpy as np
 import pandas as pd
 
 
@@ -52,9 +53,13 @@ def ceiling(layers: pd.DataFrame, benchmark: str) -> float:
     return layers[f"{benchmark}.ceiling"].max()
 
 
-def similarity_column(layers: pd.DataFrame, benchmark: str) -> str:
-    """The column that says how similar layers are: `.score`, or `.raw` where no ceiling is known to relate it to."""
-    return f"{benchmark}.{'raw' if pd.isna(ceiling(layers, benchmark)) else 'score'}"
+def similarity(layers: pd.DataFrame, benchmark: str) -> pd.Series:
+    """How similar each layer is: its score with the sign of raw r, or raw r where no ceiling is known.
+
+    r² / ceiling forgets the sign: a layer whose predictions run against the recordings would pass for one like them.
+    """
+    raw = layers[f"{benchmark}.raw"]
+    return raw if pd.isna(ceiling(layers, benchmark)) else layers[f"{benchmark}.score"].abs() * np.sign(raw)
 
 
 def _wide(brain: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from memscore.analysis.statistics import ranked
-from memscore.analysis.tables import ceiling, similarity_column
+from memscore.analysis.tables import ceiling, similarity
 from memscore.names import region
 from memscore.stimuli.consistency import described
 
@@ -176,8 +176,8 @@ def best_layers(layers: pd.DataFrame, benchmarks: list[str]) -> str:
     """
     measures = {"memorability ρ": "memorability"} if "memorability" in layers else {}
     for benchmark in benchmarks:
-        column = similarity_column(layers, benchmark)
-        measures[f"{benchmark} (r)" if column.endswith(".raw") else benchmark] = column
+        measure = f"{benchmark} (r)" if pd.isna(ceiling(layers, benchmark)) else benchmark
+        layers, measures[measure] = layers.assign(**{measure: similarity(layers, benchmark)}), measure
     rows = [["Network", "Measure", "Highest", "Layer"]]
     for model, group in layers.groupby("model", sort=False):
         name = model if group["trained"].iloc[0] else f"{model} (untrained)"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from memscore.analysis.statistics import ALL_TRAINED
-from memscore.analysis.tables import ceiling, similarity_column
+from memscore.analysis.tables import ceiling, similarity
 from memscore.names import region
 from memscore.report.figures import drawing
 
@@ -37,7 +37,8 @@ def memorability_against_brain(
             ax.set_axis_off()
         for ax, benchmark in zip(axes.flat, benchmarks, strict=False):
             ax.locator_params(axis="x", nbins=4)
-            drawing.scatter(ax, layers, similarity_column(layers, benchmark), colours[benchmark])
+            shown = layers.assign(similarity=similarity(layers, benchmark))
+            drawing.scatter(ax, shown, "similarity", colours[benchmark])
             ax.set_xlabel(f"Similarity ({'1 = ceiling' if np.isfinite(ceiling(layers, benchmark)) else 'Pearson r'})")
             text = _correlation_text(correlations, benchmark)
             drawing.heading(ax, region(benchmark), colours[benchmark], drawing.source(layers, benchmark), text)
