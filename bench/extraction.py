@@ -2,10 +2,10 @@
 
     PYTHONPATH=workflow .venv/bin/python bench/extraction.py [--images 256] [--models resnet50 ...] [--no-peer]
 
-`forward` is the network alone on images that are ready, channels last; `memscore` is the whole of an extraction job,
-from uint8 pixels in a memory-mapped file to the layers' sketches in a file. The two run in turn in one process, and the
-ratio is that of their medians. Peak memory is that of a process of its own, at `--images` and at four times as many,
-without the pages of mapped files: those of the pixels belong to the page cache, and go when memory is short.
+`forward` is the network alone on images that are ready, channels last; `memscore` is a job up to its scores, from uint8
+pixels in a memory-mapped file to the layers' sketches in its scratch folder. The two run in turn in one process, and
+the ratio is that of their medians. Peak memory is that of a process of its own, at `--images` and at four times as
+many, without the pages of mapped files: those of the pixels belong to the page cache, and go when memory is short.
 thingsvision (bench/peer_thingsvision.py) is timed one module a call for a few modules spread over depth, from which all
 of them are extrapolated, and all modules in one call on as many images as memory allows. Weights are random. Writes
 results/bench/extraction.csv.
@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from machine import THREADS, memory
+from machine import THREADS, memory, synchronise
 
 from memscore.files import write_rows
 from memscore.networks import architectures, extraction, streaming
@@ -95,11 +95,6 @@ def peak_memory():
     finally:
         done.set()
         looking.join()
-
-
-def synchronise(device):
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
 
 
 def measure(args):

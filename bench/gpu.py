@@ -2,7 +2,7 @@
 
     PYTHONPATH=workflow python3 bench/gpu.py [--device cuda] [--quick] [--output results/bench/gpu.csv]
 
-Needs torch, timm, NumPy, array-api-compat, threadpoolctl, netCDF4, xarray and pandas, of any recent version, and no
+Needs torch, timm, NumPy, array-api-compat, threadpoolctl, safetensors and pandas, of any recent version, and no
 network: weights are random, images are noise. `--quick` is the same at toy size, on any machine. Each row is written as
 it is measured; the table is printed last.
 
@@ -23,6 +23,7 @@ from pathlib import Path
 try:
     import numpy as np
     import torch
+    from machine import synchronise
 
     from memscore.files import write_rows
     from memscore.networks import architectures, extraction, streaming
@@ -34,11 +35,6 @@ except ImportError as error:
 
 SKETCH = 4096
 NETWORKS = ("resnet50", "dpn92", "tf_efficientnet_lite0", "vit_small_patch16_224")
-
-
-def synchronise(device):
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
 
 
 def seconds_of(work, device, repeats=3):

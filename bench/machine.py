@@ -16,6 +16,14 @@ def processor() -> str:
     return names[0] if names else platform.processor()
 
 
+def synchronise(device: str) -> None:
+    """Wait for what a GPU was given to do: what is timed there has only been started."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.synchronize()
+
+
 def memory() -> float:
     """GB of memory."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9

@@ -26,7 +26,7 @@ def rules() -> dict[str, tuple[str, list[str]]]:
     found = {}
     for name, body in re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL):
         script = re.search(r'"\.\./(scripts/[\w/]+\.py)"', body)
-        steps = re.findall(r'versions\.of\("(\w+)"\)', body) + ["layers"] * ("**NETWORK_PARAMS" in body)
+        steps = [step for given in re.findall(r"versions\.of\((.*?)\)", body) for step in re.findall(r"\w+", given)]
         if script:
             found[name] = script[1], steps
     return found
@@ -71,6 +71,8 @@ def test_every_rule_with_a_script_has_a_version():
     found = rules()
     assert len(found) > 20
     assert [name for name, (_, steps) in found.items() if not steps] == []
+    networks = {"memorability", "brain", "generalise", "audit_layer", "write_activations"}
+    assert {name for name, (_, steps) in found.items() if "layers" in steps} == networks
     assert {step for _, steps in found.values() for step in steps} | {"architectures"} == set(versions.STEPS)
 
 

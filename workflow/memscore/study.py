@@ -94,10 +94,8 @@ class Study:
         """(memory, scratch) in MB that a job asks for, which goes through the stimuli of these files."""
         network, reduction, allowed = self.models[model].input, self.config["reduction"], self.config["resources"]
         n_stimuli = sum(_n_stimuli(file, *network["input_size"]) for file in pixels)
-        layers = [
-            room.layer(layer["name"], layer["n_features"], n_stimuli, reduction["sketch"], reduction["pca"])
-            for layer in self.layers_of(model, label)
-        ]
+        described = self.layers_of(model, label)
+        layers = room.layers(described, n_stimuli, reduction["sketch"], reduction["pca"]).values()
         beside = room.overhead(layers, network["input_size"], self.config["batch_size"])
         sizes = room.declared(layers, beside, 1e9 * allowed["memory_gb"], 1e9 * allowed["scratch_gb"])
         return tuple(ceil(size / 1e6) for size in sizes)

@@ -40,7 +40,6 @@ NETWORK_PARAMS = {
     "sketch": config["reduction"]["sketch"],
     "pca": config["reduction"]["pca"],
     "precision": config["precision"],
-    "layers_version": versions.of("layers"),
 }
 # Known once there are pixels to count.
 NETWORK_RESOURCES = {
@@ -69,6 +68,7 @@ rule write_activations:
         **NETWORK_RESOURCES,
     params:
         **NETWORK_PARAMS,
+        version=versions.of("layers"),
     message:
         "Activations of {wildcards.model} {wildcards.layers} on {wildcards.set}"
     script:

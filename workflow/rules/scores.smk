@@ -18,7 +18,7 @@ rule memorability:
         **NETWORK_RESOURCES,
     params:
         **NETWORK_PARAMS,
-        version=versions.of("memorability"),
+        version=versions.of("layers", "memorability"),
         components=lookup("memorability/components", within=config, default=None),
     message:
         "Memorability from {wildcards.model} {wildcards.layers} on {wildcards.set}"
@@ -43,7 +43,7 @@ rule brain:
         **NETWORK_RESOURCES,
     params:
         **NETWORK_PARAMS,
-        version=versions.of("brain"),
+        version=versions.of("layers", "brain"),
         benchmarks=lambda wildcards: STUDY.benchmarks(wildcards.set),
         normalise=lookup("brain/normalise", within=config, default=None),
     message:
@@ -72,7 +72,7 @@ rule generalise:
         **NETWORK_RESOURCES,
     params:
         **NETWORK_PARAMS,
-        version=versions.of("memorability"),
+        version=versions.of("layers", "memorability"),
         components=lookup("memorability/components", within=config, default=None),
     message:
         "{wildcards.model} {wildcards.layers}: fitted on {wildcards.fitted}, tested on {wildcards.tested}"
@@ -99,7 +99,7 @@ rule audit_layer:
         **NETWORK_RESOURCES,
     params:
         **NETWORK_PARAMS,
-        version=versions.of("audit"),
+        version=versions.of("layers", "audit"),
         source=lambda wildcards: STUDY.brain_source(study.stimulus_set_of(wildcards.benchmark)),
         normalise=lookup("brain/normalise", within=config, default=None),
     message:

@@ -25,7 +25,7 @@ class Recorder:
 
     Parameters
     ----------
-    layers : how often each wanted layer runs in a pass (`calls` of `models.describe`), by name; `penultimate`
+    layers : how often each wanted layer runs in a pass (`calls` of `architectures.describe`), by name; `penultimate`
         is what enters the classifier. A module that runs several times is recorded at its last call, as
         Brain-Score does.
     reduce : what makes of each layer's activation (n, ...) a copy (n, n_features), by the layer's name

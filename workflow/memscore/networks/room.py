@@ -39,6 +39,11 @@ def layer(name: str, n_features: int, n_stimuli: int, sketch: int | None, pca: i
     return Layer(name, 4 * values, references, scoring + SUMS)
 
 
+def layers(described: Sequence[Mapping], n_stimuli: int, sketch: int | None, pca: int | None) -> dict[str, Layer]:
+    """What each of a network's layers takes, by name, from their descriptions."""
+    return {each["name"]: layer(each["name"], each["n_features"], n_stimuli, sketch, pca) for each in described}
+
+
 def overhead(layers: Collection[Layer], input_size: Sequence[int], batch_size: int) -> int:
     """What a job takes beside the layers it holds: the network, a batch, and the regression of its largest layer."""
     height, width = input_size

@@ -29,11 +29,8 @@ def layers_of_job(
     device, batch_size = of_networks(config["device"]), config["batch_size"]
     sets = [np.load(file, mmap_mode="r") for file in pixels]
     n_stimuli = sum(map(len, sets))
-    layers = {layer["name"]: layer for layer in params.layers}
-    sizes = {
-        name: room.layer(name, layer["n_features"], n_stimuli, params.sketch, params.pca)
-        for name, layer in layers.items()
-    }
+    calls = {layer["name"]: layer["calls"] for layer in params.layers}
+    sizes = room.layers(params.layers, n_stimuli, params.sketch, params.pca)
     beside = room.overhead(sizes.values(), sets[0].shape[1:3], batch_size)
     # What more the scheduler gives a job that is tried again is not for layers: it ran out of something else.
     allowed = {name: 1e9 * config["resources"][f"{name}_gb"] for name in ("memory", "scratch")}
@@ -45,7 +42,7 @@ def layers_of_job(
     for number, names in enumerate(passes, start=1):
         batches = extract(
             model,
-            {name: layers[name]["calls"] for name in names},
+            {name: calls[name] for name in names},
             sets,
             params.network["mean"],
             params.network["std"],

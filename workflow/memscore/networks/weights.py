@@ -26,9 +26,8 @@ def stage_weights(timm_name: str, weights: str, seed: int | None, plugins: Seque
         return create(timm_name, plugins, pretrained=True).state_dict()
     if weights == "untrained":
         torch.manual_seed(seed)
+        return create(timm_name, plugins).state_dict()
     state = create(timm_name, plugins).state_dict()
-    if weights == "untrained":
-        return state
     path = packaged_weights(weights.removeprefix("pip:")) if weights.startswith("pip:") else Path(weights)
     return fit_state(state, read_state(path), path)
 
