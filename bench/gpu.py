@@ -92,8 +92,8 @@ def scores(device, quick):
 def folds(device, quick):
     for shape in ((4, 64, 112, 112), (4, 2048, 7, 7), (4, 197, 384)):
         x = torch.from_numpy(np.random.default_rng(0).standard_normal(shape, np.float32))
-        here = Sketch("layer", SKETCH)(x).numpy()
-        sketch, there = Sketch("layer", SKETCH), x.to(device)
+        here = Sketch("layer", SKETCH, 0)(x).numpy()
+        sketch, there = Sketch("layer", SKETCH, 0), x.to(device)
         folded, took = seconds_of(lambda sketch=sketch, there=there: sketch(there), device)
         difference = relative(folded.cpu().numpy(), here)
         yield {"part": "sketch", "what": "x".join(map(str, shape)), "difference": difference, "seconds": took}

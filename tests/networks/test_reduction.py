@@ -238,7 +238,7 @@ def test_sketch_comes_first(extract):
     layer = LAYERS[0]
     images = pixels(N_REFERENCES), pixels(N_STIMULI, 1)
     maps = [torch.from_numpy(extract([layer], raw)[layer]).unflatten(1, (-1, 32, 32)) for raw in images]
-    folded = [Sketch(layer, 100)(each).numpy() for each in maps]
+    folded = [Sketch(layer, 100, 0)(each).numpy() for each in maps]
     ours = extract([layer], references=images[0], sketch=100)[layer]
     assert_same_up_to_sign(ours, exact(*folded), 1e-3)
 

@@ -410,14 +410,14 @@ def test_memcat_table_that_excel_saved(memcat_files, tmp_path, encoding, newline
     check_memcat(stage(memcat, directory=write_files(tmp_path / "data", memcat_files)))
 
 
-def test_memcat_splits_by_group(memcat_files, tmp_path):
-    table = stage(memcat, directory=write_files(tmp_path / "data", memcat_files), group="category", n_splits=3)
+def test_memcat_splits_alike_in_categories(memcat_files, tmp_path):
+    table = stage(memcat, directory=write_files(tmp_path / "data", memcat_files), stratify="category", n_splits=3)
     assert tables.split_columns(table) == ["split_1", "split_2", "split_3"]
     for k in (1, 2, 3):
         tested = table[table[f"split_{k}"] == "test"]["category"].value_counts()
         assert set(tested.index) == set(CATEGORIES)
         assert tested.max() - tested.min() <= 2
-    message = refusal(memcat, directory=tmp_path / "data", group="size")
+    message = refusal(memcat, directory=tmp_path / "data", stratify="size")
     assert "no column 'size'; it has stimulus_id, path" in message
 
 
@@ -457,7 +457,7 @@ def test_figrim(targets, tmp_path, columns, separator):
         score = [str(40 + i), str(40 - i)] if columns == "hits" else [str((40 + i) / 80)]
         lines.append([("airport_terminal", "badlands")[i // 12], f"sun {i % 12}.jpg", *score])
     (tmp_path / "scores.csv").write_text("\n".join(separator.join(line) for line in lines))
-    table = stage(figrim, table=tmp_path / "scores.csv", directory=targets, group="category")
+    table = stage(figrim, table=tmp_path / "scores.csv", directory=targets, stratify="category")
     assert list(table["stimulus_id"][:2]) == ["airport_terminal/sun 0.jpg", "airport_terminal/sun 1.jpg"]
     assert table["path"][12] == str(targets / "Targets/badlands/sun 0.JPG")
     np.testing.assert_allclose(table["memorability"], (40 + np.arange(24)) / 80)
@@ -488,17 +488,24 @@ def test_bad_figrim_table_is_refused(targets, tmp_path, text, words):
 # A person's own table
 
 
-def test_own_table_by_group_and_with_a_decimal_comma(tmp_path):
+def test_own_table_by_kind_or_video_and_with_a_decimal_comma(tmp_path):
     write_files(tmp_path, {f"{i}.png": b"never opened" for i in range(60)})
-    lines = [f"{i}.png;0.{10 + i};{'ab'[i % 2]}" for i in range(60)]
-    (tmp_path / "mine.csv").write_text("\n".join(["path;memorability;kind", *lines]))
-    table = stage(table_source, table=tmp_path / "mine.csv", group="kind")
+    lines = [f"{i}.png;0.{10 + i};{'ab'[i % 2]};{i // 4}" for i in range(60)]
+    (tmp_path / "mine.csv").write_text("\n".join(["path;memorability;kind;video", *lines]))
+    table = stage(table_source, table=tmp_path / "mine.csv", group="video")
+    assert (table.groupby("video")[tables.split_columns(table)].nunique() == 1).all(axis=None)
+    message = refusal(table_source, table=tmp_path / "mine.csv", group="video", stratify="kind")
+    assert "give one of the two" in message
+    table = stage(table_source, table=tmp_path / "mine.csv", stratify="kind")
     for k in range(1, 6):
         tested = table[table[f"split_{k}"] == "test"]["kind"].value_counts()
         assert tested.to_dict() in ({"a": 5, "b": 5}, {"a": 4, "b": 6}, {"a": 6, "b": 4})
     assert "no column 'sort'; it has stimulus_id, path" in refusal(
         table_source, table=tmp_path / "mine.csv", group="sort"
     )
+    table.assign(path=[f"{i}.png" for i in range(60)]).to_csv(tmp_path / "split.csv", index=False)
+    message = refusal(table_source, table=tmp_path / "split.csv", group="video")
+    assert "has split columns of its own, and group makes others; remove one" in message
     (tmp_path / "mine.csv").write_text("path;memorability\n0.png;0.5\n1.png;0,7\n")
     message = refusal(table_source, table=tmp_path / "mine.csv")
     assert "line 3" in message

@@ -5,7 +5,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
+from sklearn.cross_decomposition import PLSRegression
 
+from memscore.errors import InputError
 from memscore.stimuli import splits, tables
 
 SHARES = {"train": 45_000 / 58_741, "val": 3_741 / 58_741, "test": 10_000 / 58_741}
@@ -107,6 +110,67 @@ def test_strata_by_score_are_equally_many_and_in_order(n, levels, seed):
         assert memorability[strata == lower].max() <= memorability[strata == lower + 1].min()
 
 
-def test_strata_by_group():
-    assert list(splits.by_group(pd.Series(["b", "a", "b", "c", ""]))) == [2, 1, 2, 3, 0]
-    assert list(splits.by_group(pd.Series([10, 9, 10]))) == [0, 1, 0]
+def test_strata_by_value():
+    assert list(splits.by_value(pd.Series(["b", "a", "b", "c", ""]))) == [2, 1, 2, 3, 0]
+    assert list(splits.by_value(pd.Series([10, 9, 10]))) == [0, 1, 0]
+
+
+# Groups on one side
+
+
+@unhurried
+@given(
+    counts=st.lists(st.integers(1, 30), min_size=12, max_size=60),
+    n_splits=st.integers(1, 4),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_group_is_on_one_side(counts, n_splits, seed):
+    groups = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
+    made = splits.disjoint_splits(groups, n_splits, seed, "mine.csv")
+    assert list(made) == [f"split_{k + 1}" for k in range(n_splits)]
+    _, n_val, n_test = splits.sizes(len(groups))
+    for column in made:
+        assert made[column].isin(tables.SPLIT_VALUES).all()
+        assert (made.groupby(groups)[column].nunique() == 1).all()
+        sides = made[column].value_counts()
+        assert sides["train"] > 0
+        assert abs(sides["test"] - n_test) <= max(counts) / 2
+        assert abs(sides.get("val", 0) - n_val) <= max(counts) / 2
+
+
+def test_the_seed_decides_on_groups_and_the_order_of_stimuli_does_not():
+    groups = np.arange(300) // 7
+    made, order = splits.disjoint_splits(groups, 3, 1, "mine.csv"), np.random.default_rng(0).permutation(300)
+    shuffled = splits.disjoint_splits(groups[order], 3, 1, "mine.csv")
+    assert (shuffled.to_numpy() == made.to_numpy()[order]).all()
+    assert (made["split_1"] != made["split_2"]).any()
+    assert not made.equals(splits.disjoint_splits(groups, 3, 2, "mine.csv"))
+
+
+@pytest.mark.parametrize("groups", [np.zeros(40, dtype=int), np.arange(40) // 39, np.arange(40) // 20], ids=str)
+def test_groups_that_leave_nothing_to_test_on_are_refused(groups):
+    with pytest.raises(
+        InputError, match=r"^mine.csv: \d groups, the largest of \d+ of 40 stimuli, leave \d to test on"
+    ):
+        splits.disjoint_splits(groups, 5, 1, "mine.csv")
+
+
+def rho_of_what_encodes_only_the_group(sides: pd.DataFrame, groups: np.ndarray, scores: np.ndarray) -> float:
+    """PLS on features that know which video a frame is of, and nothing else; mean over splits."""
+    features = np.random.default_rng(1).standard_normal((groups.max() + 1, 300))[groups]
+    rhos = []
+    for column in sides:
+        train, test = (sides[column] == side for side in ("train", "test"))
+        fitted = PLSRegression(25, scale=False).fit(features[train], scores[train])
+        rhos.append(spearmanr(fitted.predict(features[test]).ravel(), scores[test]).statistic)
+    return float(np.mean(rhos))
+
+
+def test_features_that_encode_only_the_group_predict_nothing_about_others():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(200), 6)
+    scores = rng.random(200)[groups] + 0.05 * rng.standard_normal(1200)
+    apart = splits.disjoint_splits(groups, 10, 1, "mine.csv")
+    mixed = splits.made_splits(ids_of(1200), groups, 10, 1)
+    assert rho_of_what_encodes_only_the_group(mixed, groups, scores) > 0.9
+    assert abs(rho_of_what_encodes_only_the_group(apart, groups, scores)) < 0.2

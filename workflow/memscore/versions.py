@@ -9,7 +9,7 @@ from collections.abc import Mapping
 # By step: its version, and what its numbers come from beside the scripts of its rules.
 STEPS = {
     "stimuli": (
-        1,
+        2,
         "stimuli/tables stimuli/splits stimuli/selection stimuli/duplicates stimuli/inspection stimuli/sources",
     ),
     "benchmarks": (1, "stimuli/benchmarks stimuli/sources correlation"),
@@ -17,7 +17,7 @@ STEPS = {
     "pixels": (1, "stimuli/pixels"),
     "architectures": (1, "networks/architectures"),
     "weights": (2, "networks/weights networks/architectures"),
-    "layers": (1, "networks/extraction networks/reduction networks/streaming networks/architectures"),
+    "layers": (2, "networks/extraction networks/reduction networks/streaming networks/architectures"),
     "memorability": (1, "scores/memorability scores/pls stimuli/splits correlation"),
     "brain": (1, "scores/brain scores/pls stimuli/benchmarks correlation"),
     "audit": (1, "scores/audit"),

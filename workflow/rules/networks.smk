@@ -38,6 +38,7 @@ NETWORK_PARAMS = {
     "network": lambda wildcards: STUDY.models[wildcards.model].network,
     "layers": lambda wildcards: STUDY.layers_of(wildcards.model, wildcards.layers),
     "sketch": config["reduction"]["sketch"],
+    "seed": config["seed"] if config["reduction"]["sketch"] else 0,
     "pca": config["reduction"]["pca"],
     "precision": config["precision"],
 }

@@ -108,6 +108,7 @@ def extract(
     *,
     batch_size: int = 32,
     sketch: int | None = None,
+    seed: int = 0,
     references: np.ndarray | None = None,
     scratch: str | Path | None = None,
     device: str = "cpu",
@@ -118,7 +119,7 @@ def extract(
     pixels : uint8 array (n_stimuli, height, width, 3), may be memory-mapped; of several, their stimuli one behind the
         other
     mean, std : the network's own, per channel, for pixel values in [0, 1]
-    sketch : number of features to which a layer is folded, or None for all
+    sketch : number of features to which a layer is folded, or None for all; seed : of its signs
     references : pixels of reference images, to whose principal components what is left of each layer is then
         reduced; None reduces no further
     scratch : folder for the references' activations while this runs, None for the system's
@@ -138,7 +139,7 @@ def extract(
                 recorded = record((images.permute(0, 3, 1, 2).float() - shift) / scale)
                 yield rows, {layer: recorded[layer] for layer in layers}
 
-    sketches = {layer: Sketch(layer, sketch) for layer in layers}
+    sketches = {layer: Sketch(layer, sketch, seed) for layer in layers}
     if references is None:
         yield from passes(sets, sketches)
         return

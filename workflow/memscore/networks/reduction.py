@@ -7,6 +7,7 @@ stimulus.
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isqrt
 from typing import BinaryIO
 
 import numpy as np
@@ -21,22 +22,25 @@ NOISE = 1e-6
 
 
 class Sketch:
-    """Random-sign fold of a flattened activation to `d` features (a count sketch with strided bins).
+    """Random-sign fold of a flattened activation to about `d` features (a count sketch with strided bins).
 
-    Feature j of the layer is multiplied by a random sign and added to output j mod d, so that inner products
-    between stimuli are kept in expectation. The signs are seeded by the layer's name: every job, batch and
-    stimulus set folds a layer in the same way. Maps (channels, height, width) are folded channels last, the order
-    in which convolutions leave them in memory. A layer with at most `d` features passes unchanged, in torch's order.
+    Feature j of the layer is multiplied by a random sign and added to output j mod p, so that inner products
+    between stimuli are kept in expectation. p is the largest prime up to `d`: with a width that shares factors with
+    the number of channels, a channel's map would fall into few bins, and wide layers be kept less precisely than
+    others. The signs are seeded by the study's seed and the layer's name: every job, batch and stimulus set folds a
+    layer in the same way. Maps (channels, height, width) are folded channels last, the order in which convolutions
+    leave them in memory. A layer with at most `d` features passes unchanged, in torch's order.
     """
 
-    def __init__(self, layer: str, d: int | None):
+    def __init__(self, layer: str, d: int | None, seed: int):
         self.d = d
-        self._seed = int.from_bytes(hashlib.sha256(layer.encode()).digest()[:8], "little")
+        self._width = largest_prime(d) if d else None
+        self._seed = [seed, int.from_bytes(hashlib.sha256(layer.encode()).digest()[:8], "little")]
         self._signs = None
 
     def __call__(self, activation: torch.Tensor) -> torch.Tensor:
-        """Array (n_stimuli, ...) to float32 (n_stimuli, min(n_features, d)), always a copy."""
-        n_features = activation[0].numel()
+        """Array (n_stimuli, ...) to float32 (n_stimuli, n_features), or p where they are more than d, always a copy."""
+        n_features, width = activation[0].numel(), self._width
         if self.d is None or n_features <= self.d:
             # A copy: an in-place ReLU may overwrite the tensor as soon as the hook returns.
             whole = torch.empty(activation.shape, dtype=torch.float32, device=activation.device)
@@ -45,21 +49,24 @@ class Sketch:
             signs = np.random.default_rng(self._seed).integers(0, 2, n_features, dtype=np.int8) * 2 - 1
             self._signs = torch.from_numpy(signs).to(activation.device, torch.float32)
         flat = (activation.permute(0, 2, 3, 1) if activation.ndim == 4 else activation).flatten(1)
-        whole = n_features // self.d * self.d
+        whole = n_features // width * width
         if flat.is_cuda:  # A kernel for each part would take longer to start than to run.
-            parts, signs = (values[..., :whole].unflatten(-1, (-1, self.d)) for values in (flat, self._signs))
+            parts, signs = (values[..., :whole].unflatten(-1, (-1, width)) for values in (flat, self._signs))
             folded = (parts * signs).sum(1)
         else:
             # Each part is read once and added where it belongs, with no copy of the layer; all images of a part at
             # once, since what a call costs is much of the time.
-            folded = torch.zeros(len(flat), self.d)
+            folded = torch.zeros(len(flat), width)
             with one_thread():
-                for part, signs in zip(
-                    flat[:, :whole].split(self.d, 1), self._signs[:whole].split(self.d), strict=True
-                ):
+                for part, signs in zip(flat[:, :whole].split(width, 1), self._signs[:whole].split(width), strict=True):
                     folded.addcmul_(part, signs)
         folded[:, : n_features - whole].addcmul_(flat[:, whole:], self._signs[whole:])
         return folded
+
+
+def largest_prime(most: int) -> int:
+    """The largest prime up to `most`; 1 if there is none."""
+    return next((n for n in range(most, 1, -1) if all(n % k for k in range(2, isqrt(n) + 1))), 1)
 
 
 @contextmanager

@@ -48,6 +48,7 @@ def layers_of_job(
             params.network["std"],
             batch_size=batch_size,
             sketch=params.sketch,
+            seed=params.seed,
             references=np.load(given.references[0], mmap_mode="r") if params.pca else None,
             scratch=tmpdir,
             device=device,

@@ -1,5 +1,5 @@
 """Splits of a stimulus set: as its table has them, or made for those published without: seeded, in LaMem's proportions,
-equal over strata."""
+equal over strata, or with groups on one side."""
 
 import numpy as np
 import pandas as pd
@@ -82,9 +82,40 @@ def by_score(ids: pd.Series, memorability: pd.Series) -> np.ndarray:
     return rank * SCORE_BINS // max(len(ids), 1)
 
 
-def by_group(groups: pd.Series) -> np.ndarray:
-    """A stratum for each value."""
-    return np.unique(groups.to_numpy(dtype=str), return_inverse=True)[1]
+def by_value(column: pd.Series) -> np.ndarray:
+    """A stratum, or a group, for each value."""
+    return np.unique(column.to_numpy(dtype=str), return_inverse=True)[1]
+
+
+def disjoint_splits(groups: np.ndarray, n_splits: int, seed: int, source: str) -> pd.DataFrame:
+    """Columns `split_1` … that keep each group on one side: what is tested is of no group that was trained on.
+
+    Groups go, in random order, to test while that brings it nearer to LaMem's proportion, then to val likewise, and
+    the rest to train.
+
+    groups : integer array of shape (n_stimuli,), from 0
+
+    Raises InputError where groups are too few or too large for that.
+    """
+    rng, counts = np.random.default_rng(seed), np.bincount(groups)
+    made = {}
+    for k in range(n_splits):
+        side = np.full(len(counts), "train", dtype=object)
+        _, n_val, n_test = sizes(len(groups))
+        for name, wanted in (("test", n_test), ("val", n_val)):
+            held = 0
+            for group in rng.permutation(len(counts)):
+                if side[group] == "train" and abs(held + counts[group] - wanted) < abs(held - wanted):
+                    side[group], held = name, held + counts[group]
+        made[f"split_{k + 1}"] = side[groups]
+        n_tested = int((made[f"split_{k + 1}"] == "test").sum())
+        if n_tested < FEWEST_TEST or (side == "test").sum() == len(counts):
+            raise InputError(
+                f"{source}: {len(counts)} groups, the largest of {counts.max()} of {len(groups)} stimuli, leave "
+                f"{n_tested} to test on where group keeps each on one side; name a column with more and smaller "
+                "groups, or bring split columns"
+            )
+    return pd.DataFrame(made)
 
 
 def _split(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -23,7 +23,7 @@ def stage_dataset(
 ) -> None:
     """Write the stimulus table of FIGRIM, with made splits; images stay where they are or were unpacked.
 
-    dataset : `table`, `directory` or `archive`, and optionally `n_splits` and `group`, as in the config
+    dataset : `table`, `directory` or `archive`, and optionally `n_splits`, `group` and `stratify`, as in the config
     """
     source = Path(dataset["table"])
     published = tables.parse_table(source, encoding_of(source))

@@ -27,7 +27,7 @@ def stage_dataset(
     """Write the stimulus table of MemCat, with made splits; images stay where they are or were unpacked.
 
     dataset : `directory` or `archive`, and optionally `table` (where it is not among them), `memorability`,
-        `n_splits` and `group`, as in the config
+        `n_splits`, `group` and `stratify`, as in the config
     """
     folders = folders_of(dataset, say)
     images = Images(folders)

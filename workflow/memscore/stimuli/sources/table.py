@@ -14,7 +14,7 @@ def stage_dataset(
 ) -> None:
     """Write the stimulus table of a user's own table; images stay where they are.
 
-    dataset : `table`, and optionally `images`, `n_splits` and `group`, as in the config
+    dataset : `table`, and optionally `images`, `n_splits`, `group` and `stratify`, as in the config
 
     The user's table has the columns `path` and `memorability`, and may have `stimulus_id` (else the path serves),
     `n_responses` and split columns (else seeded ones in LaMem's proportions are made). Paths are relative to
@@ -44,14 +44,26 @@ def require_columns(table: pd.DataFrame, columns: tuple[str, ...], source: Path)
 
 
 def with_splits(table: pd.DataFrame, dataset: Mapping, seed: int, source: Path) -> pd.DataFrame:
-    """The table with its own split columns, or with `n_splits` made ones: stratified by score, or by `group`."""
+    """The table with its own split columns, or with `n_splits` made ones.
+
+    These are alike in scores, alike in how many they have of each value of the column `stratify`, or keep all stimuli
+    with one value of the column `group` on one side, as scikit-learn's words have it.
+    """
+    asked = {key: dataset[key] for key in ("group", "stratify") if key in dataset}
+    if len(asked) > 1:
+        raise InputError(f"{source}: group keeps groups on one side, stratify on both: give one of the two")
+    require_columns(table, tuple(asked.values()), source)
     if tables.split_columns(table):
+        if asked:
+            raise InputError(
+                f"{source}: has split columns of its own, and {next(iter(asked))} makes others; remove one"
+            )
         return table
-    group = dataset.get("group")
-    if group is None:
-        strata = splits.by_score(table["stimulus_id"], table["memorability"])
+    n_splits = dataset.get("n_splits", 5)
+    if "group" in asked:
+        made = splits.disjoint_splits(splits.by_value(table[asked["group"]]), n_splits, seed, str(source))
     else:
-        require_columns(table, (group,), source)
-        strata = splits.by_group(table[group])
-    made = splits.made_splits(table["stimulus_id"], strata, dataset.get("n_splits", 5), seed)
+        by_score = splits.by_score(table["stimulus_id"], table["memorability"])
+        strata = splits.by_value(table[asked["stratify"]]) if asked else by_score
+        made = splits.made_splits(table["stimulus_id"], strata, n_splits, seed)
     return pd.concat([table, made], axis=1)
