@@ -34,7 +34,7 @@ rule check_images:
         "logs/check_images/{kind}/{set}.log",
     conda:
         "../../envs/memscore.yaml"
-    threads: 8
+    threads: config["resources"]["image_threads"]
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
