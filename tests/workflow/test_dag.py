@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ import pytest
 import torch
 import xarray as xr
 import yaml
+from PIL import Image
 
 from memscore import openblas
 
@@ -158,6 +160,26 @@ def test_whatever_is_lost_comes_back(finished_study, planned):
     for path in lost:
         (finished_study / path).unlink()
     assert lost <= planned(finished_study)
+
+
+def test_a_photograph_replaced_under_its_name_runs_what_saw_it(tiny_study, planned, run_snakemake):
+    """Its own set, and not the others'; once."""
+    code, output = run_snakemake(tiny_study, "--cores", "2", "--quiet", "rules")
+    assert code == 0, output
+    assert planned(tiny_study) == set()
+    photograph = Path(pd.read_csv(tiny_study / "resources/stimuli/datasets/mine/stimuli.csv")["path"][3])
+    scores = tiny_study / "results/memorability/mine/tiny/conv1.0.csv"
+    before = scores.read_text()
+    with Image.open(photograph) as image:
+        image.convert("RGB").transpose(Image.Transpose.ROTATE_180).save(photograph)
+    jobs = {path for path in jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate") if "brain" not in path}
+    seen = {f"resources/stimuli/datasets/mine/{name}.csv" for name in ("images", "stimuli", "duplicates")}
+    pixels = {"resources/pixels/datasets/mine/64x64-bilinear.npy"}
+    assert planned(tiny_study) == (jobs | seen | pixels | CONSISTENCY | AFTER_THE_LAST_JOB - {"results/brain.csv"})
+    code, output = run_snakemake(tiny_study, "--cores", "2", "--quiet", "rules")
+    assert code == 0, output
+    assert scores.read_text() != before
+    assert planned(tiny_study) == set()
 
 
 def test_a_line_more_runs_that_model_only(finished_study, planned):

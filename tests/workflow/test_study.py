@@ -161,6 +161,7 @@ def test_table_of_the_reference_images_must_exist(config, catalogue):
         ({"source": "figrim", "directory": "config"}, ["missing", "'table'"]),
         ({"source": "figrim", "table": "Snakefile"}, ["figrim cannot be downloaded"]),
         ({"source": "table", "table": "Snakefile", "images": "nowhere"}, ["images: no folder nowhere"]),
+        ({"source": "table", "table": "Snakefile", "group": "a", "stratify": "b"}, ["leave one of them out"]),
     ],
     ids=str,
 )
@@ -183,7 +184,7 @@ def test_data_set_that_cannot_be_found_is_refused(config, catalogue, repository,
         {"source": "memcat", "directory": "config", "memorability": "corrected", "group": "category", "n_splits": 3},
         {"source": "memcat", "archive": ["Snakefile", "README.md"], "table": "README.md"},
         {"source": "figrim", "archive": "Snakefile", "table": "README.md", "group": "category"},
-        {"source": "table", "table": "README.md", "images": "config", "group": "kind", "n_splits": 2},
+        {"source": "table", "table": "README.md", "images": "config", "stratify": "kind", "n_splits": 2},
     ],
     ids=str,
 )
@@ -191,6 +192,22 @@ def test_data_set_that_says_where_it_is_is_accepted(config, catalogue, repositor
     monkeypatch.chdir(repository)
     config = changed(changed(config, "datasets.mine", dataset), "memorability.dataset", "mine")
     assert study.load(config, catalogue).dataset == "mine"
+
+
+def test_only_the_tiles_are_small(config, catalogue, repository, monkeypatch, tmp_path):
+    """Photographs go in at their network's own size, unless the config says otherwise."""
+    monkeypatch.chdir(repository)
+    (tmp_path / "own.tsv").write_text(HEADER + "own\tresnet18\tuntrained\t\n")
+    tiles = config | {"input_size": None, "models": str(tmp_path / "own.tsv")}
+    mine = changed(tiles, "datasets.mine", {"source": "table", "table": "README.md"})
+    assert study.load(tiles, catalogue).models["own"].input["input_size"] == [160, 160]
+    assert study.load(mine, catalogue).models["own"].input["input_size"] == [160, 160]
+    for images in (
+        changed(mine, "memorability.dataset", "mine"),
+        changed(tiles, "brain.benchmarks", ["cowley2023.V4"]),
+    ):
+        assert study.load(images, catalogue).models["own"].input["input_size"] == [224, 224]
+        assert study.load(images | {"input_size": 64}, catalogue).models["own"].input["input_size"] == [64, 64]
 
 
 @pytest.mark.parametrize("path", ["memorability", "brain"])

@@ -68,6 +68,8 @@ def check_dataset(name: str, dataset: Mapping) -> None:
         raise InputError(f"{where}{' and '.join(places)} both say where it is; leave one of them out")
     if not places and dataset["source"] in ("memcat", "figrim"):
         raise InputError(f"{where}{dataset['source']} cannot be downloaded; name its directory: or archive:")
+    if "group" in dataset and "stratify" in dataset:
+        raise InputError(f"{where}group keeps groups on one side, stratify on both; leave one of them out")
     if "sha256" in dataset and "directory" in dataset:
         raise InputError(f"{where}sha256 is an archive's; leave it out beside directory:")
     for key, kind, there in (

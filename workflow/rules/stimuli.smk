@@ -34,12 +34,15 @@ rule check_images:
         "logs/check_images/{kind}/{set}.log",
     conda:
         "../../envs/memscore.yaml"
-    threads: 8
+    threads: config["resources"]["image_threads"]
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         version=versions.of("stimuli"),
+        # A photograph replaced under its name is looked at again. Of wildcards alone: what depends on the job's input is
+        # not compared with the last time.
+        images=lambda wildcards: state.of_images(staged_table(wildcards)),
     message:
         "Every image of {wildcards.set} decoded once"
     script:
@@ -139,6 +142,8 @@ rule pixels:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         version=versions.of("pixels"),
+        # As in check_images, for what is not looked through before a run.
+        images=lambda wildcards: state.of_images(f"resources/stimuli/{wildcards.kind}/{wildcards.set}/stimuli.csv"),
     message:
         "Pixels of {wildcards.set} at {wildcards.transform}"
     script:

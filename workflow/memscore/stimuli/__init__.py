@@ -3,4 +3,4 @@
 Their tables, splits, pixels and benchmark files are all that later stages see.
 """
 
-__all__ = ["benchmarks", "consistency", "duplicates", "inspection", "pixels", "selection", "splits", "tables"]
+__all__ = ["benchmarks", "consistency", "duplicates", "inspection", "pixels", "selection", "splits", "state", "tables"]

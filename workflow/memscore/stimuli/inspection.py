@@ -12,6 +12,7 @@ from scipy.fft import dctn
 from memscore.errors import InputError
 from memscore.files import sha256
 from memscore.stimuli import pixels, tables
+from memscore.stimuli.state import of_file
 
 # `n_bytes` and `modified_ns` say which state of the file was looked at; `problem` is empty where it can be read.
 COLUMNS = ("stimulus_id", "path", "n_bytes", "modified_ns", "width", "height", "sha256", "look", "problem")
@@ -33,7 +34,7 @@ def inspect(
     before = {} if known is None else {row["path"]: row for row in known.to_dict("records") if not row["problem"]}
 
     def row(stimulus_id: str, path: str) -> dict:
-        state = _state(folder / path)
+        state = dict(zip(("n_bytes", "modified_ns"), of_file(folder / path), strict=True))
         earlier = before.get(path)
         if not earlier or any(earlier[key] != value for key, value in state.items()):
             earlier = {"path": path} | state | facts(folder / path)
@@ -78,11 +79,3 @@ def look(image: Image.Image) -> str:
     # Rounded, since a blank image has nothing but rounding noise, of whatever signs.
     waves = waves.round(1)
     return np.packbits(waves > np.median(waves)).tobytes().hex()
-
-
-def _state(path: Path) -> dict[str, str]:
-    try:
-        status = path.stat()
-    except OSError:
-        return {"n_bytes": "", "modified_ns": ""}
-    return {"n_bytes": str(status.st_size), "modified_ns": str(status.st_mtime_ns)}

@@ -50,8 +50,6 @@ def with_splits(table: pd.DataFrame, dataset: Mapping, seed: int, source: Path) 
     with one value of the column `group` on one side, as scikit-learn's words have it.
     """
     asked = {key: dataset[key] for key in ("group", "stratify") if key in dataset}
-    if len(asked) > 1:
-        raise InputError(f"{source}: group keeps groups on one side, stratify on both: give one of the two")
     require_columns(table, tuple(asked.values()), source)
     if tables.split_columns(table):
         if asked:

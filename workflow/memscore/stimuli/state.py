@@ -1,0 +1,32 @@
+"""Which state the image files of a stimulus set are in. Read while the DAG is built: nothing heavy is imported here."""
+
+import csv
+import hashlib
+import os
+from functools import cache
+from pathlib import Path
+
+
+def of_file(path: str | Path) -> tuple[str, str]:
+    """(bytes, nanoseconds since 1970 when it was last written), empty for a file that is not there."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return "", ""
+    return str(status.st_size), str(status.st_mtime_ns)
+
+
+def of_images(table: str) -> str:
+    """A hash of the state of all images that a stimulus table names, without reading them; empty before it is there."""
+    return _of_images(table, of_file(table)) if os.path.isfile(table) else ""
+
+
+@cache
+def _of_images(table: str, state: tuple[str, str]) -> str:
+    """`of_images` of the table that is in this state: planning asks for each of its files of pixels."""
+    digest = hashlib.sha256()
+    with open(table, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            of_image = of_file(Path(table).parent / row["path"])
+            digest.update("\t".join([row["path"], *of_image, "\n"]).encode())
+    return digest.hexdigest()
