@@ -6,6 +6,7 @@ import re
 import shutil
 import tarfile
 import time
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -508,6 +509,40 @@ def test_own_table_by_kind_or_video_and_with_a_decimal_comma(tmp_path):
     message = refusal(table_source, table=tmp_path / "mine.csv")
     assert "line 3" in message
     assert "a point for the decimal comma" in message
+
+
+@pytest.mark.parametrize(("written", "on_disk"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+def test_accents_may_be_composed_otherwise_on_the_disk(tmp_path, written, on_disk):
+    """A table from one system, files from another (macOS takes accents apart)."""
+    names = [f"été {i}/élan {i}.JPG" for i in range(6)]
+    write_files(tmp_path, {unicodedata.normalize(on_disk, name): b"never opened" for name in names})
+    lines = [f"{unicodedata.normalize(written, name)},0.{i}" for i, name in enumerate(names)]
+    (tmp_path / "mine.csv").write_text("\n".join(["path,memorability", *lines]))
+    table = stage(table_source, table=tmp_path / "mine.csv")
+    assert list(table["path"]) == [str(tmp_path / unicodedata.normalize(on_disk, name)) for name in names]
+    assert list(table["stimulus_id"]) == [unicodedata.normalize(written, name) for name in names]
+
+
+def test_a_name_that_means_two_files_is_refused(tmp_path):
+    names = ["é.JPG", unicodedata.normalize("NFD", "é.Jpg")]
+    write_files(tmp_path, dict.fromkeys([*names, "a.jpg"], b"never opened"))
+    (tmp_path / "mine.csv").write_text("path,memorability\na.jpg,0.1\né.jpg,0.2\n")
+    assert "which one é.jpg is, nothing says: remove one" in refusal(table_source, table=tmp_path / "mine.csv")
+    (tmp_path / "mine.csv").write_text("path,memorability\na.jpg,0.1\né.JPG,0.2\n")
+    assert stage(table_source, table=tmp_path / "mine.csv")["path"][1] == str(tmp_path / "é.JPG")
+
+
+def test_columns_may_have_capitals_and_spaces_around(tmp_path):
+    write_files(tmp_path, {f"{i:03d}.png": b"never opened" for i in range(30)})
+    lines = [f"{i:03d}.png,{i:03d},0.{10 + i},{'' if i else 80},{i // 3}" for i in range(30)]
+    header = " Path, Stimulus_ID,MEMORABILITY ,N_responses, Video "
+    (tmp_path / "mine.csv").write_text("\n".join([header, *lines]))
+    table = stage(table_source, table=tmp_path / "mine.csv", group="Video")
+    assert list(table)[:5] == ["path", "stimulus_id", "memorability", "n_responses", "Video"]
+    assert table["stimulus_id"][7] == "007"
+    assert table["n_responses"].isna().sum() == 29
+    (tmp_path / "mine.csv").write_text("path,memorability,Memorability\n000.png,0.1,0.2\n")
+    assert "column 'memorability' is there twice" in refusal(table_source, table=tmp_path / "mine.csv")
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from memscore.files import replacing
 
 SPLIT_VALUES = ("train", "val", "test")
 SPLIT_SCORE = re.compile(r"memorability_\d+")
+KNOWN_COLUMN = re.compile(r"path|stimulus_id|n_responses|memorability(_\d+)?|split_\d+")
 UNUSED = "unused"  # in no part of a split, such as a training image with a duplicate in test
 
 
@@ -23,21 +24,41 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 
 def parse_table(path: str | Path, encoding: str = "utf-8-sig") -> pd.DataFrame:
-    """A CSV, TSV or semicolon-separated table as it stands; ids and paths are text, even `007` and `NA`."""
+    """A CSV, TSV or semicolon-separated table as it stands; ids and paths are text, even `007` and `NA`.
+
+    Names of columns that mean something here may have capitals and spaces around them.
+    """
     try:
         with open(path, encoding=encoding) as file:
             header = file.readline()
         if not header.strip():
             raise ValueError("no stimuli, the file is empty")
         separator = next((mark for mark in "\t,;" if mark in header), ",")
-        numeric = {name: [""] for name in ("memorability", "n_responses")}
-        text = {"stimulus_id": str, "path": str}
-        return pd.read_csv(path, sep=separator, encoding=encoding, dtype=text, keep_default_na=False, na_values=numeric)
+        given = pd.read_csv(path, sep=separator, encoding=encoding, nrows=0).columns
+        meant = {name: column_called(name) for name in given}
+        if len(set(meant.values())) < len(meant):
+            twice = next(name for name in meant.values() if list(meant.values()).count(name) > 1)
+            raise ValueError(f"column {twice!r} is there twice")
+        table = pd.read_csv(
+            path,
+            sep=separator,
+            encoding=encoding,
+            dtype={name: str for name in given if meant[name] in ("stimulus_id", "path")},
+            keep_default_na=False,
+            na_values={name: [""] for name in given if meant[name] in ("memorability", "n_responses")},
+        )
+        return table.rename(columns=meant)
     except FileNotFoundError:
         raise InputError(f"{path}: no such table; correct its path in the config") from None
     except ValueError as error:
         problem = str(error).partition("\n")[0]
         raise InputError(f"{path}: cannot be read as a table ({problem}); save it as CSV in UTF-8") from error
+
+
+def column_called(name: str) -> str:
+    """`memorability` for ` Memorability`; a name that means nothing here only loses the spaces around it."""
+    bare = name.strip()
+    return bare.lower() if KNOWN_COLUMN.fullmatch(bare.lower()) else bare
 
 
 def read_text(path: str | Path) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 import os
 import unicodedata
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 from memscore import archives
@@ -54,6 +55,33 @@ class Images:
             shown = os.fsencode(found[0]).decode("latin-1")
             raise InputError(f"{shown}: its name on the disk is not UTF-8; rename it (convmv -f latin1 -t utf8)")
         return found[0] if found else None
+
+
+def as_spelt(folder: Path, path: str) -> Path | None:
+    """The file that `path` means below `folder`, however accents and the suffix are spelt on the disk; None if none.
+
+    Raises InputError where it means several and none exactly.
+    """
+    if os.path.exists(folder / path):
+        return folder / path
+    found = Path(folder)
+    for name in Path(path).parts:
+        if not os.path.exists(found / name):
+            there = [other for other in sorted(_names_in(found)) if canonical(other) == canonical(name)]
+            if len(there) > 1:
+                raise InputError(
+                    f"{found / there[0]}: is also {there[1]}; which one {path} is, nothing says: remove one"
+                )
+            if not there:
+                return None
+            name = there[0]
+        found /= name
+    return found
+
+
+@cache
+def _names_in(folder: Path) -> list[str]:
+    return os.listdir(folder) if folder.is_dir() else []
 
 
 def canonical(name: str) -> str:

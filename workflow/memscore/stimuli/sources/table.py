@@ -7,6 +7,7 @@ import pandas as pd
 
 from memscore.errors import InputError
 from memscore.stimuli import splits, tables
+from memscore.stimuli.sources.folders import as_spelt
 
 
 def stage_dataset(
@@ -27,12 +28,13 @@ def stage_dataset(
         table.insert(0, "stimulus_id", table.path)
     tables.check_table(table, source)
     folder = Path(dataset.get("images", source.parent)).resolve()
-    missing = [path for path in table.path if not (folder / path).is_file()]
+    files = [as_spelt(folder, path) for path in table.path]
+    missing = [path for path, file in zip(table.path, files, strict=True) if not (file and file.is_file())]
     if missing:
         line = int((table.path == missing[0]).idxmax()) + 2
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise InputError(f"{source}: line {line}: no image {folder / missing[0]}{more}; set datasets: images")
-    table["path"] = [str(folder / path) for path in table.path]
+    table["path"] = [str(file) for file in files]
     tables.write_table(table_path, with_splits(table, dataset, seed, source))
 
 
