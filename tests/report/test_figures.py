@@ -371,7 +371,7 @@ def test_human_consistency_is_drawn_and_says_what_it_is(draw, tmp_path, monkeypa
     layers = make_layers()
     found = texts(monkeypatch)
     draw(layers, make_correlations(layers), tmp_path / "figure.png")
-    assert found.count("human consistency 0.68\n(published: Khosla et al. 2015)") == 1
+    assert found.count("human consistency 0.68\n(published: Khosla et al. 2015, Spearman–Brown)") == 1
 
 
 @pytest.mark.parametrize("people", [None, UNKNOWN])

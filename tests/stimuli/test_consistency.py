@@ -99,8 +99,9 @@ def test_seeded():
 def test_published_where_there_are_no_responses():
     scores = pd.DataFrame({"memorability": np.linspace(0.2, 0.9, 30)})
     row = row_of(scores, "lamem")
-    assert (row["split_half"], row["human_consistency"]) == (0.68, 0.68)
-    assert np.isnan(row["perfect_predictor"])
+    assert row["split_half"] == 0.68
+    assert row["human_consistency"] == pytest.approx(2 * 0.68 / 1.68)
+    assert row["perfect_predictor"] == pytest.approx((2 * 0.68 / 1.68) ** 0.5)
     assert row["source"] == "published: Khosla et al. 2015"
     assert row_of(make_table(chances(300), 20), "lamem")["source"] == "split halves of responses"
     assert row_of(scores)["source"] == ""
@@ -116,4 +117,4 @@ def test_responses_that_are_no_number_are_refused(entry):
 def test_described():
     assert consistency.described(None) == consistency.described({"human_consistency": np.nan, "source": ""}) == ""
     row = {"human_consistency": 0.68, "source": "published: Khosla et al. 2015"}
-    assert consistency.described(row) == "human consistency 0.68 (published: Khosla et al. 2015)"
+    assert consistency.described(row) == "human consistency 0.68 (published: Khosla et al. 2015, Spearman–Brown)"

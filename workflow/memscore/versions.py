@@ -13,7 +13,7 @@ STEPS = {
         "stimuli/tables stimuli/splits stimuli/selection stimuli/duplicates stimuli/inspection stimuli/sources",
     ),
     "benchmarks": (1, "stimuli/benchmarks stimuli/sources correlation"),
-    "consistency": (1, "stimuli/consistency correlation"),
+    "consistency": (2, "stimuli/consistency correlation"),
     "pixels": (1, "stimuli/pixels"),
     "architectures": (1, "networks/architectures"),
     "weights": (2, "networks/weights networks/architectures"),

@@ -20,8 +20,7 @@ from memscore.files import read_frame
 
 N_HALVINGS = 25
 FEWEST_IMAGES = 3  # of which a rank correlation can be taken
-FROM_RESPONSES = "split halves of responses"
-# By the source of a data set, for those that are published without their responses: plain split-half correlations.
+# By the source of a data set, for those that are published without their responses: split-half correlations.
 PUBLISHED = {"lamem": (0.68, "Khosla et al. 2015")}
 
 
@@ -29,19 +28,24 @@ def consistency(table: pd.DataFrame, path: str | Path, source: str, seed: int) -
     """Consistency of a stimulus table's scores: `n_images`, `split_half`, `human_consistency`, `perfect_predictor`.
 
     From column `n_responses` where the table has one, over the images with two responses or more; otherwise what is
-    published for the data set's `source`, uncorrected as published; otherwise NaN. `source` of the row says which.
+    published for the data set's `source`, corrected likewise; otherwise NaN. `source` of the row says which.
     """
     n_responses = responses(table, path)
     if n_responses.notna().any():
         rows = n_responses >= 2
         r = split_half(table["memorability"][rows].to_numpy(), n_responses[rows].to_numpy(int), seed)
-        reliability = spearman_brown(r)
-        values = int(rows.sum()), r, reliability, np.sqrt(reliability), FROM_RESPONSES
+        n_images, known_from = int(rows.sum()), "split halves of responses"
     else:
-        value, reference = PUBLISHED.get(source, (np.nan, ""))
-        values = len(table), value, value, np.nan, f"published: {reference}" if reference else ""
-    names = "n_images", "split_half", "human_consistency", "perfect_predictor", "source"
-    return dict(zip(names, values, strict=True))
+        r, reference = PUBLISHED.get(source, (np.nan, ""))
+        n_images, known_from = len(table), f"published: {reference}" if reference else ""
+    reliability = spearman_brown(r)
+    return {
+        "n_images": n_images,
+        "split_half": r,
+        "human_consistency": reliability,
+        "perfect_predictor": np.sqrt(reliability),
+        "source": known_from,
+    }
 
 
 def responses(table: pd.DataFrame, path: str | Path) -> pd.Series:
@@ -99,5 +103,4 @@ def described(row: Mapping | None) -> str:
     """`human consistency 0.90 (split halves of responses, Spearman–Brown)`; empty where it is not known."""
     if row is None or pd.isna(row["human_consistency"]):
         return ""
-    how = f"{row['source']}, Spearman–Brown" if row["source"] == FROM_RESPONSES else row["source"]
-    return f"human consistency {row['human_consistency']:.2f} ({how})"
+    return f"human consistency {row['human_consistency']:.2f} ({row['source']}, Spearman–Brown)"
