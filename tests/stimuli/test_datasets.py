@@ -502,6 +502,10 @@ def test_own_table_by_kind_or_video_and_with_a_decimal_comma(tmp_path):
     assert "no column 'sort'; it has stimulus_id, path" in refusal(
         table_source, table=tmp_path / "mine.csv", group="sort"
     )
+    text = (tmp_path / "mine.csv").read_text()
+    (tmp_path / "mine.csv").write_text(text.replace(";a;1\n", ";a;\n", 1))
+    message = refusal(table_source, table=tmp_path / "mine.csv", group="video")
+    assert "line 6: video is empty, and group needs it; fill it in" in message
     table.assign(path=[f"{i}.png" for i in range(60)]).to_csv(tmp_path / "split.csv", index=False)
     message = refusal(table_source, table=tmp_path / "split.csv", group="video")
     assert "has split columns of its own, and group makes others; remove one" in message

@@ -59,6 +59,11 @@ def with_splits(table: pd.DataFrame, dataset: Mapping, seed: int, source: Path) 
                 f"{source}: has split columns of its own, and {next(iter(asked))} makes others; remove one"
             )
         return table
+    for key, column in asked.items():
+        empty = table[column].astype(str).str.strip() == ""
+        if empty.any():
+            line = int(empty.to_numpy().argmax()) + 2
+            raise InputError(f"{source}: line {line}: {column} is empty, and {key} needs it; fill it in")
     n_splits = dataset.get("n_splits", 5)
     if "group" in asked:
         made = splits.disjoint_splits(splits.by_value(table[asked["group"]]), n_splits, seed, str(source))
