@@ -135,7 +135,7 @@ model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, padding=1), *[torch.nn.Tanh
 weights.load = lambda *_: model
 params = SimpleNamespace(
     layers=[{"name": str(k), "n_features": 8 * 32 * 32, "calls": 1} for k in range(n_layers)],
-    network={"timm_name": "", "mean": [0.5] * 3, "std": [0.5] * 3}, sketch=2048, pca=None, precision="float32",
+    network={"timm_name": "", "mean": [0.5] * 3, "std": [0.5] * 3}, sketch=2048, seed=0, pca=None, precision="float32",
 )
 config = {"device": "cpu", "batch_size": 16, "resources": {"memory_gb": memory_gb, "scratch_gb": scratch_gb}}
 job = SimpleNamespace(
