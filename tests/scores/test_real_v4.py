@@ -24,7 +24,8 @@ pytestmark = [
 SESSION = "210325"
 # A layer of the middle stages, and the classifier, whose nearly equal singular values Brain-Score does not resolve.
 LAYERS = ["blocks.4.0.conv_pwl", "classifier"]
-# Measured against tol 1e-12: 5e-7 on the score; 8e-6 on a site's r, of the classifier 5e-5.
+# Measured against tol 1e-12: 5e-7 on the score; 8e-6 on a site's r, of the classifier 5e-5. Its default
+# tolerance leaves Brain-Score up to 2e-3 from where it converges, depending on the sketch's signs.
 CONVERGED_SCORE, CONVERGED_R, DEFAULT_SCORE = 1e-6, 1e-4, 2e-4
 
 
@@ -80,8 +81,6 @@ def test_brainscore_agrees(layer, layers, v4, directory):
     default, default_r = brainscore_r(layers[layer], v4, directory)
     assert abs(raw - default) <= max(abs(converged - default) + CONVERGED_SCORE, DEFAULT_SCORE)
     assert (np.abs(per_split - default_r) <= np.maximum(np.abs(converged_r - default_r) + CONVERGED_R, 1e-3)).all()
-    if layer != "classifier":
-        assert raw == pytest.approx(default, abs=DEFAULT_SCORE)
 
 
 def test_ceiling_is_brainscores(v4, directory):

@@ -83,7 +83,7 @@ def test_bad_line_in_the_stimulus_table(tiny_study, run_snakemake):
 def test_weights_that_do_not_fit(tiny_study, run_snakemake):
     torch.save({"conv1.weight": torch.zeros(4, 3, 3, 3)}, tiny_study / "lab.pth")
     (tiny_study / "models.tsv").write_text("model\ttimm_name\tweights\ntiny\ttest_resnet\tlab.pth\n")
-    words = ["lab.pth: holds 1 tensors", "another architecture"]
+    words = ["lab.pth: has no conv1.0.weight (77 of 77 missing)", "another architecture"]
     complaint(run_snakemake(tiny_study, "--cores", "2", WEIGHTS), words)
     assert files(tiny_study) == []
 
