@@ -340,7 +340,9 @@ def test_every_takes_each_nth_and_the_penultimate(n, every, penultimate):
 def test_depth_is_a_place_in_the_whole_network(n, count):
     chosen = study.select_layers(make_layers(n), {"count": count, "every": None})
     for layer in chosen:
-        assert layer["depth"] == pytest.approx(layer["index"] / max(n - 1, 1), abs=1e-4)
+        assert layer["depth"] == pytest.approx(min(1, layer["index"] / max(n - 2, 1)), abs=1e-4)
+    assert chosen[-1]["name"] == architectures.PENULTIMATE
+    assert chosen[-1]["depth"] == (n > 2)
 
 
 @given(n=st.integers(1, 60), share=st.floats(0, 1), batch=st.integers(1, 70))

@@ -29,8 +29,8 @@ FLAWS = {"on_bad_image": "stop", "drop_duplicates": False}
 class Model:
     """One line of the model table, with the layers that are studied.
 
-    layers : {name, module_type, n_features, calls, index, depth}, in the order of the forward pass; index and
-        depth (0-1) count all layers of the network, not only the chosen ones
+    layers : {name, module_type, n_features, calls, index, depth}, in the order of the forward pass; `index` counts all
+        layers of the network, not only the chosen ones; `depth` is that from 0 to 1 at the penultimate layer and behind
     plugins : the plugin files, if the model comes from one of them: a change of theirs runs it again, and no other
     """
 
@@ -304,12 +304,15 @@ def _model(row: Mapping, config: Mapping, input_size: int | None, table: Path, c
 def select_layers(layers: list[dict], choice: Mapping, pattern: str = "") -> list[dict]:
     """The layers to study, with their `index` and `depth` among all of the network's.
 
+    Depth counts the layers up to the penultimate one, where it is 1; the classifier that reads it is no deeper.
+
     choice : `every: n` takes each n-th layer, else `count: n` spreads n layers evenly from the first to the
         penultimate one, which is always among them
     pattern : names with `*`, several with commas; what it matches is taken instead, all of it
     """
-    last = max(len(layers) - 1, 1)
-    layers = [{**layer, "index": i, "depth": round(i / last, 4)} for i, layer in enumerate(layers)]
+    names = [layer["name"] for layer in layers]
+    end = names.index(architectures.PENULTIMATE) if architectures.PENULTIMATE in names else len(layers) - 1
+    layers = [{**layer, "index": i, "depth": round(min(i / max(end, 1), 1), 4)} for i, layer in enumerate(layers)]
     if pattern:
         chosen = set()
         for part in pattern.split(","):
@@ -321,8 +324,6 @@ def select_layers(layers: list[dict], choice: Mapping, pattern: str = "") -> lis
                 )
             chosen |= matched
         return [layer for layer in layers if layer["name"] in chosen]
-    names = [layer["name"] for layer in layers]
-    end = names.index(architectures.PENULTIMATE) if architectures.PENULTIMATE in names else len(layers) - 1
     if choice["every"]:
         return [layer for layer in layers if layer["index"] % choice["every"] == 0 or layer["index"] == end]
     step = end / max(choice["count"] - 1, 1)

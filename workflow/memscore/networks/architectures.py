@@ -15,8 +15,12 @@ from memscore.errors import InputError
 from memscore.files import replacing, sha256
 
 PENULTIMATE = "penultimate"
-# Leaf modules that pass their input on unchanged once a network is evaluated: nobody's representation.
-PASS_THROUGH = ("Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "DropPath", "DropBlock2d")
+# Leaf modules that pass their input on unchanged once a network is evaluated, or only order it anew: nobody's
+# representation.
+UNCHANGED = {"Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "DropPath", "DropBlock2d", "Sequential"}
+REARRANGED = {"Flatten", "Unflatten", "Flat", "Permute", "PixelShuffle", "PixelUnshuffle", "ChannelShuffle"}
+REARRANGED |= {"SpaceToDepth", "Unroll", "Reroll", "SelectSeq", "ZeroPad2d"}
+PASS_THROUGH = UNCHANGED | REARRANGED
 
 
 def load_plugins(plugins: Sequence[str]) -> None:
@@ -167,26 +171,39 @@ def leaf_modules(model) -> list[tuple[str, object]]:
 
 
 def hook_penultimate(model, record: Callable[[str, list], None]) -> list:
-    """Call `record(what, tensors)` with what enters each classifier: after pooling, before the last linear map.
+    """Call `record(what, tensors)` with the penultimate layer: what enters the classifier's last linear map.
 
     A model without a classifier (`num_classes=0`) gives its output. Convolutional classifiers that come before
     the pooling give their input's spatial mean. Returns the hooks' handles.
     """
-    import torch
-
-    heads = model.get_classifier() if hasattr(model, "get_classifier") else ()
-    heads = heads if isinstance(heads, (tuple, list, torch.nn.ModuleList)) else [heads]
-    heads = [part for head in heads for part in (head if isinstance(head, torch.nn.ModuleList) else [head])]
-    heads = [getattr(head, "fc", head) for head in heads]  # some of timm give a whole head, pooling included
-    heads = [head for head in heads if isinstance(head, torch.nn.Module) and type(head).__name__ not in PASS_THROUGH]
-    if not heads:
+    maps = last_linear_maps(model)
+    if not maps:
         return [model.register_forward_hook(lambda _, __, output: record("output", flat_tensors(output)))]
     return [
-        head.register_forward_pre_hook(
+        last.register_forward_pre_hook(
             lambda module, inputs: record(f"input of {type(module).__name__}", [pooled(inputs[0])])
         )
-        for head in heads
+        for last in maps
     ]
+
+
+def last_linear_maps(model) -> list:
+    """The last linear or convolutional map of a model's classifier; none where it has no classifier.
+
+    Of a distilled network's two heads it is the classification head's. Networks that add up the classifiers of several
+    branches (CrossViT, EfficientViM) have one of each: together they are one linear map of all that enters them.
+    """
+    import torch
+
+    given = model.get_classifier() if hasattr(model, "get_classifier") else torch.nn.Identity()
+    if isinstance(given, (tuple, list)):  # (classification, distillation)
+        given = given[0]
+    maps = []
+    for head in given if isinstance(given, torch.nn.ModuleList) else [given]:
+        parts = [(name, part) for name, part in head.named_modules() if "dist" not in name]
+        linear = [part for _, part in parts if isinstance(part, (torch.nn.Linear, torch.nn.modules.conv._ConvNd))]
+        maps += linear[-1:] or [head] * any(True for _ in head.parameters())
+    return maps
 
 
 def pooled(activation):
