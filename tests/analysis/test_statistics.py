@@ -1,6 +1,5 @@
 """Correlations over layers and their uncertainty, against scipy and against cases with a known answer."""
 
-import functools
 import warnings
 
 import numpy as np
@@ -9,13 +8,6 @@ import pytest
 from scipy.stats import pearsonr, spearmanr
 
 from memscore.analysis import statistics
-
-
-@pytest.fixture(autouse=True)
-def fewer_samples(monkeypatch):
-    """300 bootstrap samples in place of 2,000: a study of seconds, not minutes."""
-    fewer = functools.partial(statistics.bootstrap_correlations, n_bootstrap=300)
-    monkeypatch.setattr(statistics, "bootstrap_correlations", fewer)
 
 
 def layers_table(n_models=8, n_layers=30, between=0.0, seed=0, **columns):
@@ -42,12 +34,12 @@ def with_raw(table):
     return table.assign(**{name.replace(".score", ".raw"): table[name] for name in scores})
 
 
-def relate(table, benchmarks, seed):
-    return statistics.relate(with_raw(table), benchmarks, seed)
+def relate(table, benchmarks):
+    return statistics.relate(with_raw(table), benchmarks)
 
 
-def row_of(table, benchmark="a.IT", scope="all trained", seed=1):
-    related = relate(table, [benchmark], seed).set_index("scope")
+def row_of(table, benchmark="a.IT", scope="all trained"):
+    related = relate(table, [benchmark]).set_index("scope")
     return related.loc[scope]
 
 
@@ -56,9 +48,9 @@ def test_a_score_has_the_sign_of_r():
     r = np.linspace(-0.2, 0.3, 100)
     table = layers_table(n_models=4, n_layers=25).assign(memorability=r, **{"a.IT.raw": r, "a.IT.score": r**2 / 0.8})
     assert statistics.both_correlations(r, table["a.IT.score"])[0] < 0.6
-    assert statistics.relate(table, ["a.IT"], 1)["spearman"].to_numpy() == pytest.approx(1)
+    assert statistics.relate(table, ["a.IT"])["spearman"].to_numpy() == pytest.approx(1)
     ratio = table.assign(**{"a.IT.score": r / 0.8})
-    assert statistics.relate(ratio, ["a.IT"], 1)["pearson"].to_numpy() == pytest.approx(1)
+    assert statistics.relate(ratio, ["a.IT"])["pearson"].to_numpy() == pytest.approx(1)
 
 
 def width(row, kind="pearson"):
@@ -91,7 +83,7 @@ def test_undefined_is_nan_without_a_warning(n, constant):
 
 def test_relation_of_each_benchmark_and_scope():
     table = layers_table(3, between=1.0)
-    related = relate(table, ["a.V1", "a.IT"], 1)
+    related = relate(table, ["a.V1", "a.IT"])
     assert list(related["scope"]) == ["all trained", "net0", "net1", "net2"] * 2
     assert list(related["benchmark"]) == ["a.V1"] * 4 + ["a.IT"] * 4
     for row in related.itertuples():
@@ -115,76 +107,125 @@ def test_networks_that_differ_widen_the_interval(kind):
     assert by_networks[kind] == plain[kind]
 
 
-def test_layers_are_resampled_too():
-    """With one network, or networks that do not differ, the interval is that of a plain bootstrap of layers."""
-    table = layers_table(8, 30)
-    rng = np.random.default_rng(0)
-    a, b = table["memorability"].to_numpy(), table["a.IT.score"].to_numpy()
-    samples = [np.corrcoef(a[rows], b[rows])[0, 1] for rows in rng.integers(0, 240, (2000, 240))]
-    low, high = np.quantile(samples, [0.025, 0.975])
-    for one in (table.assign(model="one"), table):
-        row = row_of(one)
-        assert width(row) == pytest.approx(high - low, rel=0.35 if one is table else 0.1)
-    single = row_of(table.assign(model="one"))
-    assert (single["pearson_low"], single["pearson_high"]) == pytest.approx((low, high), abs=0.02)
+def jackknife_by_hand(values, units, t):
+    """Leave-one-out by scipy and pandas: bounds of (Spearman, Pearson) of two columns."""
+    found = []
+    for correlate in (spearmanr, pearsonr):
+        z = np.arctanh(correlate(*values.to_numpy().T).statistic)
+        names = pd.unique(units)
+        without = np.array([np.arctanh(correlate(*values[units != name].to_numpy().T).statistic) for name in names])
+        error = np.std(without) * np.sqrt(len(names) - 1)
+        found.append(np.tanh([z - t * error, z + t * error]))
+    return np.array(found)
 
 
-def test_every_bootstrap_sample_holds_whole_networks_and_their_number_of_layers():
-    """Networks of 5, 10 and 100 layers, told apart by their level: the share of each drawn network is its own."""
-    models = np.repeat(["a", "b", "c"], [5, 10, 100])
-    a = np.repeat([0.0, 1.0, 2.0], [5, 10, 100]) + 1e-6 * np.arange(115)
-    drawn = []
-
-    def remember(x, y):
-        drawn.append(x)
-        return np.nan, np.nan
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(statistics, "both_correlations", remember)
-        statistics.bootstrap_correlations(a, a, models, seed=0, n_bootstrap=200)
-    size = {0: 5, 1: 10, 2: 100}
-    repeated = 0
-    for sample in drawn:
-        levels, counts = np.unique(np.floor(sample + 1e-9), return_counts=True)
-        times = [count / size[int(level)] for level, count in zip(levels, counts, strict=True)]
-        assert all(time == int(time) for time in times)
-        assert sum(times) == 3
-        repeated += len(np.unique(sample)) < len(sample)
-    assert repeated > 190, "layers are drawn with replacement"
+# Student's t, 97.5%, from a printed table.
+@pytest.mark.parametrize(
+    ("n_models", "over", "t"), [(8, "networks", 2.3646), (5, "networks", 2.7764), (4, "layers", 2.0010)]
+)
+def test_interval_is_a_jackknife_of_networks_or_of_layers(n_models, over, t):
+    table = layers_table(n_models, {8: 30, 5: 12, 4: 15}[n_models], between=1.0)
+    units = table["model"] if over == "networks" else table["layer"]
+    row = row_of(table)
+    assert row["interval_over"] == over
+    expected = jackknife_by_hand(table[["memorability", "a.IT.score"]], units.to_numpy(), t)
+    found = [[row[f"{kind}_low"], row[f"{kind}_high"]] for kind in ("spearman", "pearson")]
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+    alone = row_of(table, scope="net1")
+    assert alone["interval_over"] == "layers"
 
 
-def test_interval_covers_the_truth():
-    """Sixty studies of ten networks with a known correlation of 0.5: about 95% of the intervals hold it."""
-    holds = 0
-    for study in range(60):
-        table = layers_table(10, 15, between=1.0, seed=study)
-        holds += row_of_fast(table, seed=study)
-    assert holds >= 48
+def drawn_from(rng, levels, slopes, n_layers):
+    depth = rng.uniform(-1, 1, (len(slopes), n_layers))
+    noise = 0.5 * rng.standard_normal((2, *depth.shape))
+    return np.stack([levels[0] + depth + noise[0], levels[1] + slopes * depth + noise[1]], -1)
 
 
-def row_of_fast(table, seed, true=0.5):
-    arrays = (table[column].to_numpy() for column in ("memorability", "a.IT.score", "model"))
-    samples = statistics.bootstrap_correlations(*arrays, seed=seed, n_bootstrap=150)[:, 1]
-    low, high = np.quantile(samples, [0.025, 0.975])
-    return low <= true <= high
+def as_table(values):
+    n_models, n_layers, _ = values.shape
+    table = layers_table(n_models, n_layers)
+    return table.assign(memorability=values[..., 0].ravel(), **{"a.IT.score": values[..., 1].ravel()})
 
 
-def test_seed_decides():
-    table = layers_table(4)
-    pd.testing.assert_frame_equal(*(relate(table, ["a.IT"], 3) for _ in range(2)))
-    other = relate(table, ["a.IT"], 4)
-    same = relate(table, ["a.IT"], 3)
-    assert (other["pearson_low"] != same["pearson_low"]).all()
-    assert (other["pearson"] == same["pearson"]).all()
-    state = np.random.get_state()[1].copy()
-    relate(table, ["a.IT"], 3)
-    np.testing.assert_array_equal(np.random.get_state()[1], state, "the global generator was used")
+def interval_of(values):
+    """As `relate` makes it for all trained networks, without those of each network: what it is over, and bounds."""
+    over, units = statistics.units_of(np.arange(len(values)).repeat(values.shape[1]))
+    a, b = values.reshape(-1, 2).T
+    low, _, high = statistics.jackknife(
+        lambda rows: statistics.fisher_z(statistics.both_correlations(a[rows], b[rows])), units, 0.95
+    )
+    return over, np.tanh(low[0]), np.tanh(high[0])
+
+
+# Slope, its SD over networks, SD of networks' levels.
+KINDS = {
+    "alike": (0.8, 0.0, 0.3),
+    "slopes differ": (0.7, 0.5, 0.3),
+    "none": (0.0, 0.6, 0.3),
+    "levels differ": (0.5, 0.3, 1),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n_models", [5, 10, 64])
+def test_intervals_hold_the_truth_of_all_networks(kind, n_models):
+    """400 studies each: of 95% intervals 380 hold it; 365 or fewer are chance one time in a hundred."""
+    rng = np.random.default_rng([n_models, len(kind)])
+    slope, slope_sd, level_sd = KINDS[kind]
+
+    def draw(n, n_layers=12):
+        levels, slopes = level_sd * rng.standard_normal((2, n, 1)), slope + slope_sd * rng.standard_normal((n, 1))
+        return drawn_from(rng, levels, slopes, n_layers)
+
+    truth = spearmanr(*draw(40_000).reshape(-1, 2).T).statistic
+    held = 0
+    for _ in range(400):
+        over, low, high = interval_of(draw(n_models))
+        held += low <= truth <= high
+    assert over == "networks"
+    assert held > 365
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n_models", [1, 2, 3])
+def test_intervals_hold_the_truth_of_few_networks(kind, n_models):
+    """With fewer than five networks: of all layers that these might have."""
+    rng, held = np.random.default_rng(n_models), 0
+    slope, slope_sd, level_sd = KINDS[kind]
+    for _ in range(400):
+        levels = level_sd * rng.standard_normal((2, n_models, 1))
+        slopes = slope + slope_sd * rng.standard_normal((n_models, 1))
+        truth = spearmanr(*drawn_from(rng, levels, slopes, 4000).reshape(-1, 2).T).statistic
+        over, low, high = interval_of(drawn_from(rng, levels, slopes, 12))
+        held += low <= truth <= high
+    assert over == "layers"
+    assert held > 365
+
+
+@pytest.mark.parametrize("n_models", [2, 10])
+def test_no_area_is_called_best_where_all_are_alike(n_models):
+    """Four areas that go with memorability equally: of 400 studies 20 may set the first apart from the last, or more by
+    chance, 31 one time in a hundred. Taken as if best and last had been named before, it is two in ten."""
+    rng, called = np.random.default_rng(n_models), 0
+    areas = [f"a.{name}" for name in ("V1", "V2", "V4", "IT")]
+    for _ in range(400):
+        levels, slopes = 0.3 * rng.standard_normal((2, n_models, 1)), 0.7 + 0.3 * rng.standard_normal((n_models, 1))
+        values = drawn_from(rng, levels, slopes, 12)
+        table = as_table(values)
+        for area in areas:
+            noise = 0.5 * rng.standard_normal(len(table)) + 0.5 * rng.standard_normal(n_models).repeat(12)
+            table = table.assign(**{f"{area}.ceiling": 0.8, f"{area}.score": table["memorability"] + noise})
+        related = pd.DataFrame({"benchmark": areas, "scope": "all trained"}).assign(
+            spearman=[spearmanr(table["memorability"], table[f"{area}.score"]).statistic for area in areas]
+        )
+        called += statistics.differences(with_raw(table), related)["difference_low"].iloc[-1] > 0
+    assert called < 31
 
 
 def test_order_of_benchmarks_does_not_matter():
     table = layers_table(4)
-    both = relate(table, ["a.V1", "a.IT"], 3)
-    alone = relate(table, ["a.IT"], 3)
+    both = relate(table, ["a.V1", "a.IT"])
+    alone = relate(table, ["a.IT"])
     pd.testing.assert_frame_equal(both[both["benchmark"] == "a.IT"].reset_index(drop=True), alone)
 
 
@@ -195,12 +236,12 @@ def test_untrained_networks_are_no_part_of_all_trained():
     control["memorability"] += 100
     expected = row_of(table)
     pd.testing.assert_series_equal(row_of(pd.concat([control, table], ignore_index=True)), expected)
-    scopes = list(relate(pd.concat([table, control]), ["a.IT"], 1)["scope"])
+    scopes = list(relate(pd.concat([table, control]), ["a.IT"])["scope"])
     assert scopes == ["all trained", *(f"net{i}" for i in range(4)), "untrained-net0", "untrained-net1"]
 
 
 def test_only_untrained_networks():
-    related = relate(layers_table(2, trained=False), ["a.IT"], 1)
+    related = relate(layers_table(2, trained=False), ["a.IT"])
     assert list(related["scope"]) == ["net0", "net1"]
 
 
@@ -237,12 +278,15 @@ def test_fewer_than_three_layers(n_layers):
     assert row[values].isna().all()
 
 
-def test_three_layers_have_an_interval():
-    """A sample of one layer three times has no correlation and is left out; the others count."""
+@pytest.mark.parametrize(("n_layers", "known"), [(3, False), (4, True)])
+def test_an_interval_takes_four_layers(n_layers, known):
+    """Without one of three there is no correlation."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        row = row_of(layers_table(1, 3))
-    assert -1 <= row["pearson_low"] <= row["pearson_high"] <= 1
+        row = row_of(layers_table(1, n_layers))
+    assert -1 <= row["pearson"] <= 1
+    assert row[["pearson_low", "pearson_high"]].notna().all() == known
+    assert not known or -1 <= row["pearson_low"] <= row["pearson"] <= row["pearson_high"] <= 1
 
 
 def test_constant_scores():
@@ -269,39 +313,27 @@ def three_areas(n_models=5, n_layers=12, seed=2):
     return table[(table["model"] != "net1") | (table.index % 3 > 0)].reset_index(drop=True)
 
 
-def differences_of(table, benchmarks=("a.V1", "a.V4", "a.IT"), seed=7):
-    return statistics.differences(with_raw(table), relate(table, list(benchmarks), seed), seed)
+def differences_of(table, benchmarks=("a.V1", "a.V4", "a.IT")):
+    return statistics.differences(with_raw(table), relate(table, list(benchmarks)))
 
 
-def samples_by_hand(table, n, seed, columns):
-    """Spearman of memorability with each column in `n` samples of models, then of layers: all on the same rows."""
-    rng = np.random.default_rng(seed)
-    parts = [np.flatnonzero(table["model"] == model) for model in table["model"].unique()]
-    values = table[["memorability", *columns]].to_numpy()
-    samples = np.empty((n, len(columns)))
-    for i in range(n):
-        drawn = [parts[j] for j in rng.integers(0, len(parts), len(parts))]
-        sample = values[np.concatenate([rng.choice(part, len(part)) for part in drawn])]
-        samples[i] = [spearmanr(sample[:, 0], scores).statistic for scores in sample[:, 1:].T]
-    return samples
-
-
-@pytest.mark.parametrize("same_draws", [True, False])
-def test_difference_equals_a_paired_bootstrap_by_hand(same_draws):
+def test_difference_equals_a_paired_jackknife_by_hand():
     table = three_areas()
-    seed = 7 if same_draws else 123
-    it, v4, v1 = samples_by_hand(table, 300 if same_draws else 1500, seed, ["a.IT.score", "a.V4.score", "a.V1.score"]).T
-    found = differences_of(table, seed=7)
+    found = differences_of(table)
     assert list(found["best"]) == ["a.IT", "a.IT"]
     assert list(found["other"]) == ["a.V4", "a.V1"]
-    for row, samples in zip(found.itertuples(), (it - v4, it - v1), strict=True):
-        both = [spearmanr(table["memorability"], table[f"{b}.score"]).statistic for b in (row.best, row.other)]
-        assert row.difference == pytest.approx(both[0] - both[1], abs=1e-12)
-        low, high = np.quantile(samples, [0.025, 0.975])
-        tolerance = 1e-12 if same_draws else 0.15 * (high - low)
-        assert row.difference_low == pytest.approx(low, abs=tolerance)
-        assert row.difference_high == pytest.approx(high, abs=tolerance)
-        assert (row.n_models, row.n_layers) == (5, len(table))
+    for row in found.itertuples():
+
+        def value(part, row=row):
+            both = [spearmanr(part["memorability"], part[f"{name}.score"]).statistic for name in (row.best, row.other)]
+            return both[0] - both[1]
+
+        without = [value(table[table["model"] != name]) for name in table["model"].unique()]
+        margin = 3.9608 * np.std(without) * np.sqrt(4)  # Student's t of 4 degrees, of 0.05 / 3 on both sides
+        assert row.difference == pytest.approx(value(table), abs=1e-12)
+        assert row.difference_low == pytest.approx(row.difference - margin, abs=1e-4)
+        assert row.difference_high == pytest.approx(row.difference + margin, abs=1e-4)
+        assert (row.n_models, row.n_layers, row.interval_over) == (5, len(table), "networks")
 
 
 def test_difference_is_paired():
@@ -320,16 +352,15 @@ def test_difference_is_over_layers_scored_on_both():
     found = differences_of(table).set_index("other")
     pair = table.dropna(subset=["a.V4.score", "a.IT.score"]).reset_index(drop=True)
     assert found.loc["a.V4", "n_layers"] == len(pair) == len(table) - 15
-    alone = differences_of(pair, ["a.V4", "a.IT"]).set_index("other")
+    alone = differences_of(pair).set_index("other")
     pd.testing.assert_series_equal(found.loc["a.V4"], alone.loc["a.V4"])
 
 
-def test_difference_leaves_untrained_networks_out_and_the_seed_decides():
+def test_difference_leaves_untrained_networks_out():
     table = three_areas()
     control = table.assign(trained=False, model="untrained-" + table["model"], memorability=-table["memorability"])
     both = pd.concat([control, table], ignore_index=True)
     pd.testing.assert_frame_equal(differences_of(both), differences_of(table))
-    assert (differences_of(table, seed=8)["difference_low"] != differences_of(table)["difference_low"]).all()
 
 
 @pytest.mark.parametrize("benchmarks", [["a.IT"], ["a.IT", "a.V1"]])
@@ -360,11 +391,9 @@ def test_every_rho_is_related_in_memorabilitys_place():
     table = layers_table(between=1.0)
     rng = np.random.default_rng(7)
     noise = {"within.a": table["memorability"], "across.a.b": rng.standard_normal(len(table))}
-    related = statistics.relate_each(
-        with_raw(table.assign(**noise)), ["within.a", "across.a.b"], ["a.V1", "a.IT"], seed=1
-    )
+    related = statistics.relate_each(with_raw(table.assign(**noise)), ["within.a", "across.a.b"], ["a.V1", "a.IT"])
     within = related[related["rho"] == "within.a"].drop(columns="rho").reset_index(drop=True)
-    pd.testing.assert_frame_equal(within, relate(table, ["a.V1", "a.IT"], seed=1))
+    pd.testing.assert_frame_equal(within, relate(table, ["a.V1", "a.IT"]))
     across = related[(related["rho"] == "across.a.b") & (related["scope"] == "all trained")].set_index("benchmark")
     expected = spearmanr(noise["across.a.b"], table["a.IT.score"]).statistic
     assert across.loc["a.IT", "spearman"] == pytest.approx(expected, abs=1e-12)

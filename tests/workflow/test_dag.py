@@ -30,7 +30,18 @@ AFTER_THE_LAST_JOB = {
     "results/figures/relation.svg",
     "results/figures/memorability_against_brain.svg",
     "results/figures/along_depth.svg",
+    "results/provenance.json",
     "results/summary.rst",
+}
+RECORDS = {
+    f"results/provenance/{part}.json"
+    for part in (
+        "weights/tiny",
+        "datasets/mine",
+        "stimuli/simulated",
+        "benchmarks/simulated.V1",
+        "benchmarks/simulated.IT",
+    )
 }
 
 
@@ -129,12 +140,18 @@ def test_job_counts_of_a_clean_folder(tiny_study, job_counts):
         "collect_brain": 1,
         "layers": 1,
         "consistency": 1,
+        "record": 5,
+        "provenance": 1,
         "depth_profile": 1,
         "correlations": 1,
         "relation_figures": 1,
         "summary": 1,
         "all": 1,
     }
+
+
+def weights_of(model):
+    return {f"resources/weights/{model}.safetensors", f"results/provenance/weights/{model}.json"}
 
 
 def test_every_wildcard_is_one_name(repository):
@@ -151,7 +168,7 @@ def test_nothing_is_planned_for_a_finished_study(finished_study, job_counts, pla
     assert planned(finished_study) == set()
     left = [str(path.relative_to(finished_study)) for path in (finished_study / "results").rglob("*") if path.is_file()]
     jobs = jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate")
-    assert set(left) - {"results/README.md"} == jobs | CONSISTENCY | AFTER_THE_LAST_JOB
+    assert set(left) - {"results/README.md"} == jobs | CONSISTENCY | RECORDS | AFTER_THE_LAST_JOB
 
 
 def test_whatever_is_lost_comes_back(finished_study, planned):
@@ -175,7 +192,10 @@ def test_a_photograph_replaced_under_its_name_runs_what_saw_it(tiny_study, plann
     jobs = {path for path in jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate") if "brain" not in path}
     seen = {f"resources/stimuli/datasets/mine/{name}.csv" for name in ("images", "stimuli", "duplicates")}
     pixels = {"resources/pixels/datasets/mine/64x64-bilinear.npy"}
-    assert planned(tiny_study) == (jobs | seen | pixels | CONSISTENCY | AFTER_THE_LAST_JOB - {"results/brain.csv"})
+    noted = {"results/provenance/datasets/mine.json"}
+    assert planned(tiny_study) == (
+        jobs | seen | pixels | noted | CONSISTENCY | AFTER_THE_LAST_JOB - {"results/brain.csv"}
+    )
     code, output = run_snakemake(tiny_study, "--cores", "2", "--quiet", "rules")
     assert code == 0, output
     assert scores.read_text() != before
@@ -185,7 +205,7 @@ def test_a_photograph_replaced_under_its_name_runs_what_saw_it(tiny_study, plann
 def test_a_line_more_runs_that_model_only(finished_study, planned):
     tiny = ("tiny", "test_resnet", "untrained")
     write_models(finished_study, tiny, ("added", "test_resnet", "untrained", "conv1.0,fc"))
-    jobs = jobs_of("added", "conv1.0", "fc") | {"resources/weights/added.safetensors"}
+    jobs = jobs_of("added", "conv1.0", "fc") | weights_of("added")
     assert planned(finished_study) == jobs | AFTER_THE_LAST_JOB
 
 
@@ -209,14 +229,14 @@ def test_names_of_networks_are_text(finished_study, run_snakemake):
 def test_other_weights_run_that_model_only(finished_study, planned):
     torch.save({"conv1.weight": torch.zeros(1)}, finished_study / "lab.pth")
     write_models(finished_study, ("tiny", "test_resnet", "lab.pth"))
-    jobs = jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate") | {"resources/weights/tiny.safetensors"}
+    jobs = jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate") | weights_of("tiny")
     assert planned(finished_study) == jobs | AFTER_THE_LAST_JOB
 
 
 def test_a_plugin_disturbs_no_other_model(finished_study, planned, add_lab_network):
     add_lab_network(finished_study, layers="conv,penultimate")
     pixels = {f"resources/pixels/{stimuli}/64x64-bicubic.npy" for stimuli in ("datasets/mine", "benchmarks/simulated")}
-    jobs = jobs_of("lab", "conv", "penultimate") | {"resources/weights/lab.safetensors"} | pixels
+    jobs = jobs_of("lab", "conv", "penultimate") | weights_of("lab") | pixels
     assert planned(finished_study) == jobs | AFTER_THE_LAST_JOB
 
 

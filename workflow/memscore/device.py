@@ -1,5 +1,6 @@
 """Where to compute: config `device`, and what this machine has."""
 
+import platform
 from pathlib import Path
 
 from memscore.errors import InputError
@@ -17,6 +18,21 @@ def of_networks(name: str) -> str:
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"config: device: {name!r}, but torch sees no GPU here; use auto or cpu")
     return name
+
+
+def kind(name: str) -> str:
+    """What `torch`'s device is: the GPU's name, or the processor's."""
+    if name.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(name)
+    models = [line.partition(":")[2].strip() for line in read_lines("/proc/cpuinfo") if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def read_lines(path: str) -> list[str]:
+    """Of a text file; none where it is not there."""
+    return Path(path).read_text().splitlines() if Path(path).is_file() else []
 
 
 def shared_card(name: str) -> int:

@@ -142,10 +142,15 @@ class Study:
         """`datasets` or `benchmarks`."""
         return next(kind for kind, name in self.stimulus_sets() if name == stimulus_set)
 
+    def seed(self, purpose: str) -> int:
+        """Of one kind of random choice: `weights`, `data`, `sketch` or `analysis`."""
+        own = self.config["seeds"][purpose]
+        return self.config["seed"] if own is None else own
+
     def brain_source(self, stimulus_set: str) -> dict:
         """What the config says about where a stimulus set and its recordings come from."""
         if stimulus_set == "simulated":
-            return {"seed": self.config["seed"]}
+            return {"seed": self.seed("data")}
         return dict(self.config["brain"].get(stimulus_set, {}))
 
     def table(self) -> list[dict]:
@@ -197,6 +202,16 @@ class Study:
     def across(self) -> list[tuple[str, str]]:
         """(fitted on, tested on) of every ordered pair of those data sets."""
         return list(permutations(self.generalisation, 2))
+
+    def records(self) -> list[tuple[str, str]]:
+        """(part, name) of all that goes into the study's numbers, for their provenance."""
+        parts = {
+            "weights": self.models,
+            "datasets": dict.fromkeys([*([self.dataset] if self.dataset else []), *self.reference_sets()]),
+            "stimuli": self.brain_sets(),
+            "benchmarks": self.benchmarks(),
+        }
+        return [(part, name) for part, names in parts.items() for name in names]
 
     @property
     def relates(self) -> bool:

@@ -15,15 +15,16 @@ STEPS = {
     "benchmarks": (1, "stimuli/benchmarks stimuli/sources correlation"),
     "consistency": (2, "stimuli/consistency correlation"),
     "pixels": (1, "stimuli/pixels"),
-    "architectures": (1, "networks/architectures"),
+    "architectures": (2, "networks/architectures"),
     "weights": (2, "networks/weights networks/architectures"),
-    "layers": (2, "networks/extraction networks/reduction networks/streaming networks/architectures"),
+    "layers": (3, "networks/extraction networks/reduction networks/streaming networks/architectures"),
     "memorability": (1, "scores/memorability scores/pls stimuli/splits correlation"),
     "brain": (1, "scores/brain scores/pls stimuli/benchmarks correlation"),
     "audit": (1, "scores/audit"),
     "tables": (1, "analysis/tables"),
-    "statistics": (2, "analysis/statistics analysis/tables"),
-    "report": (2, "report names"),
+    "statistics": (3, "analysis/statistics analysis/tables"),
+    "provenance": (1, "report/provenance"),
+    "report": (3, "report names"),
 }
 
 

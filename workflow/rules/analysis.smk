@@ -72,7 +72,6 @@ rule correlations:
     params:
         version=versions.of("statistics"),
         benchmarks=STUDY.benchmarks(),
-        seed=config["seed"],
     message:
         "Memorability against brain similarity over layers"
     script:
@@ -155,7 +154,6 @@ rule generalisation_correlations:
     params:
         version=versions.of("statistics"),
         benchmarks=STUDY.benchmarks(),
-        seed=config["seed"],
     message:
         "Each rho within and across data sets against brain similarity over layers"
     script:

@@ -40,6 +40,16 @@ def pixels_for(kind, model, *sets):
     return [f"resources/pixels/{kind}/{set}/{STUDY.transform(model)}.npy" for set in sets]
 
 
+def recorded(part, name):
+    """The staged file of which hashes are kept."""
+    return {
+        "weights": f"resources/weights/{name}.safetensors",
+        "datasets": f"resources/stimuli/datasets/{name}/stimuli.csv",
+        "stimuli": f"resources/stimuli/benchmarks/{name}/stimuli.csv",
+        "benchmarks": f"resources/benchmarks/{name}.nc",
+    }[part]
+
+
 def scored(folder, sets):
     """What the jobs write that between them score every layer of the study on these stimulus sets."""
     folders = [(f"{folder}/{set}", model) for model in STUDY.models for set in sets]
@@ -65,3 +75,5 @@ wildcard_constraints:
     transform="[^/]+",
     fitted="[^/]+",
     tested="[^/]+",
+    part="[^/]+",
+    name="[^/]+",

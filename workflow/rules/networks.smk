@@ -17,7 +17,7 @@ rule stage_weights:
         timm_name=lambda wildcards: STUDY.models[wildcards.model].timm_name,
         weights=lambda wildcards: STUDY.models[wildcards.model].weights,
         # Of trained weights nothing is random.
-        seed=lambda wildcards: None if STUDY.models[wildcards.model].trained else config["seed"],
+        seed=lambda wildcards: None if STUDY.models[wildcards.model].trained else STUDY.seed("weights"),
     message:
         "Weights of {wildcards.model}"
     script:
@@ -36,9 +36,13 @@ NETWORK_INPUT = {
 }
 NETWORK_PARAMS = {
     "network": lambda wildcards: STUDY.models[wildcards.model].network,
-    "layers": lambda wildcards: STUDY.layers_of(wildcards.model, wildcards.layers),
+    # What decides a number: where a layer stands in its network is the tables' business.
+    "layers": lambda wildcards: [
+        {key: layer[key] for key in ("name", "n_features", "calls")}
+        for layer in STUDY.layers_of(wildcards.model, wildcards.layers)
+    ],
     "sketch": config["reduction"]["sketch"],
-    "seed": config["seed"] if config["reduction"]["sketch"] else 0,
+    "seed": STUDY.seed("sketch") if config["reduction"]["sketch"] else 0,
     "pca": config["reduction"]["pca"],
     "precision": config["precision"],
 }

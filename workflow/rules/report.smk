@@ -55,6 +55,7 @@ rule summary:
         consistency=expand(rules.consistency.output, set=STUDY.dataset or []),
         depth_profile=rules.depth_profile.output,
         relation_figures=rules.relation_figures.output if STUDY.relates else [],
+        provenance=rules.provenance.output[0],
     output:
         "results/summary.rst",
     log:
@@ -159,7 +160,7 @@ rule stimulus_page:
         version=versions.of("report"),
         others=lambda wildcards: STUDY.other_sets(wildcards.kind, wildcards.set),
         flaws=lambda wildcards: STUDY.flaws(wildcards.set) if wildcards.kind == "datasets" else {},
-        seed=config["seed"],
+        seed=STUDY.seed("analysis"),
     message:
         "What is in stimulus set {wildcards.set}: {output.page}"
     script:

@@ -17,7 +17,9 @@ rule stage_dataset:
         version=versions.of("stimuli"),
         dataset=lambda wildcards: STUDY.dataset_source(wildcards.set),
         # LaMem comes with its splits.
-        seed=lambda wildcards: None if STUDY.dataset_source(wildcards.set)["source"] == "lamem" else config["seed"],
+        seed=lambda wildcards: (
+            None if STUDY.dataset_source(wildcards.set)["source"] == "lamem" else STUDY.seed("data")
+        ),
     message:
         "Stimulus set {wildcards.set}: images with memorability"
     script:
@@ -163,7 +165,7 @@ rule consistency:
     params:
         version=versions.of("consistency"),
         source=lambda wildcards: config["datasets"][wildcards.set]["source"],
-        seed=config["seed"],
+        seed=STUDY.seed("analysis"),
     message:
         "How far the viewers of {wildcards.set} agree"
     script:

@@ -1,15 +1,30 @@
 """Relation of memorability and brain similarity over layers, with honest uncertainty."""
 
+from collections.abc import Callable, Sequence
+from math import comb
+
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
+from scipy.stats import t as student
 
 from memscore.analysis.tables import similarity
 
 ALL_TRAINED = "all trained"
-N_BOOTSTRAP = 2000
 CONFIDENCE = 0.95
-DIFFERENCE_COLUMNS = ("best", "other", "n_models", "n_layers", "difference", "difference_low", "difference_high")
+# From which networks are a sample of networks.
+FEWEST_NETWORKS = 5
+LARGEST_R = 1 - 1e-12
+DIFFERENCE_COLUMNS = (
+    "best",
+    "other",
+    "n_models",
+    "n_layers",
+    "interval_over",
+    "difference",
+    "difference_low",
+    "difference_high",
+)
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
@@ -24,32 +39,43 @@ def both_correlations(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     return correlation(rankdata(a), rankdata(b)), correlation(a, b)
 
 
-def bootstrap_correlations(
-    a: np.ndarray, b: np.ndarray, models: np.ndarray, seed: int, n_bootstrap: int = N_BOOTSTRAP
-) -> np.ndarray:
-    """(Spearman, Pearson) in bootstrap samples of models, then of layers in each, array (n_bootstrap, 2).
+def units_of(models: np.ndarray) -> tuple[str, np.ndarray]:
+    """What an interval speaks of, and what is left out at a time for it: `networks`, array (n,), or `layers`.
 
-    Layers of one network are not independent, so networks are drawn with replacement first, and then as many
-    layers of each drawn network as it has.
+    Layers of one network are not independent, so with `FEWEST_NETWORKS` or more the networks are the sample, and an
+    interval speaks of others like them. Fewer say nothing about others: then it is of these networks' layers alone.
     """
-    rng = np.random.default_rng(seed)
-    rows_of = [np.flatnonzero(models == model) for model in pd.unique(models)]
-    samples = np.empty((n_bootstrap, 2))
-    for i in range(n_bootstrap):
-        drawn = rng.integers(0, len(rows_of), len(rows_of))
-        rows = np.concatenate([rng.choice(rows_of[j], len(rows_of[j])) for j in drawn])
-        samples[i] = both_correlations(a[rows], b[rows])
-    return samples
+    many = len(pd.unique(models)) >= FEWEST_NETWORKS
+    return ("networks", models) if many else ("layers", np.arange(len(models)))
 
 
-def relate(layers: pd.DataFrame, benchmarks: list[str], seed: int) -> pd.DataFrame:
+def jackknife(statistic: Callable[[np.ndarray], np.ndarray], units: np.ndarray, confidence: float) -> np.ndarray:
+    """Lower bound, value and upper bound of statistics, array (3, n_statistics), by leaving out each unit once.
+
+    statistic : (n_statistics,) of the rows that a boolean array chooses
+    units : of each row, what it is left out with
+
+    Student's t with a degree of freedom less than units (Efron & Tibshirani 1993, ch. 11), which holds with few units,
+    where percentiles of a bootstrap are too narrow. Bounds are NaN with fewer than four units.
+    """
+    names, value = pd.unique(units), statistic(np.ones(len(units), bool))
+    n = len(names)
+    if n < 4:
+        return np.stack([np.full_like(value, np.nan), value, np.full_like(value, np.nan)])
+    without = np.stack([statistic(units != name) for name in names])
+    error = np.sqrt((n - 1) / n * ((without - without.mean(0)) ** 2).sum(0))
+    margin = student.ppf((1 + confidence) / 2, n - 1) * error
+    return np.stack([value - margin, value, value + margin])
+
+
+def relate(layers: pd.DataFrame, benchmarks: list[str]) -> pd.DataFrame:
     """Correlation over layers between memorability ρ and `similarity` to each benchmark.
 
     layers : the study's main table (`results/layers.csv`)
     benchmarks : their names
 
-    One row per benchmark and scope: first `all trained` (untrained controls left out) with a 95% interval
-    from `bootstrap_correlations`, then each model by itself, whose interval resamples its layers.
+    One row per benchmark and scope: first `all trained` (untrained controls left out), then each model by itself. The
+    95% interval is that of `jackknife` on Fisher's z; `interval_over` says whether it speaks of networks or layers.
     """
     rows = []
     for benchmark in benchmarks:
@@ -58,18 +84,26 @@ def relate(layers: pd.DataFrame, benchmarks: list[str], seed: int) -> pd.DataFra
         scopes = [(ALL_TRAINED, trained)] if len(trained) else []
         for scope, table in [*scopes, *related.groupby("model", sort=False)]:
             scored = table.dropna(subset=["memorability", "similarity"])
+            models = scored["model"].to_numpy()
+            row = {"benchmark": benchmark, "scope": scope, "n_models": len(set(models)), "n_layers": len(scored)}
+            row["interval_over"], units = units_of(models)
             a, b = scored["memorability"].to_numpy(), scored["similarity"].to_numpy()
-            row = {"benchmark": benchmark, "scope": scope, "n_models": scored["model"].nunique(), "n_layers": len(a)}
-            row["spearman"], row["pearson"] = both_correlations(a, b)
-            low, high = _interval(a, b, scored["model"].to_numpy(), seed)
-            row |= {"spearman_low": low[0], "spearman_high": high[0], "pearson_low": low[1], "pearson_high": high[1]}
-            rows.append(row)
+            low, value, high = np.tanh(
+                jackknife(lambda rows, a=a, b=b: fisher_z(both_correlations(a[rows], b[rows])), units, CONFIDENCE)
+            )
+            row |= {"spearman": value[0], "pearson": value[1], "spearman_low": low[0], "spearman_high": high[0]}
+            rows.append(row | {"pearson_low": low[1], "pearson_high": high[1]})
     return pd.DataFrame(rows)
 
 
-def relate_each(layers: pd.DataFrame, columns: list[str], benchmarks: list[str], seed: int) -> pd.DataFrame:
+def fisher_z(r: Sequence[float]) -> np.ndarray:
+    """In which a correlation's error hardly depends on it; of exactly 1 it is large, not infinite."""
+    return np.arctanh(np.clip(r, -LARGEST_R, LARGEST_R))
+
+
+def relate_each(layers: pd.DataFrame, columns: list[str], benchmarks: list[str]) -> pd.DataFrame:
     """`relate` with each of several columns of ρ in memorability's place; column `rho` says which."""
-    tables = [relate(layers.assign(memorability=layers[column]), benchmarks, seed) for column in columns]
+    tables = [relate(layers.assign(memorability=layers[column]), benchmarks) for column in columns]
     return pd.concat(tables, keys=columns, names=["rho"]).reset_index("rho")
 
 
@@ -79,44 +113,29 @@ def ranked(correlations: pd.DataFrame) -> pd.DataFrame:
     return pooled.sort_values("spearman", ascending=False, kind="stable")
 
 
-def differences(layers: pd.DataFrame, correlations: pd.DataFrame, seed: int) -> pd.DataFrame:
+def differences(layers: pd.DataFrame, correlations: pd.DataFrame) -> pd.DataFrame:
     """How far each benchmark's Spearman with memorability lies behind the best one's, over trained layers.
 
     layers, correlations : the study's main table, and what `relate` makes of it
 
-    One row per benchmark but the best, the second first, over the layers that are scored on both. The 95% interval
-    is that of a paired bootstrap: both correlations are taken in the same samples of models, then of layers in each.
+    One row per benchmark but the best, the second first, over the layers that are scored on both. Intervals are those
+    of a paired `jackknife`, and hold together: which is best is seen in the same scores, so each is as wide as it must
+    be for all pairs of benchmarks to be right at once in 95% of studies (Bonferroni).
     """
     names, rows, columns = list(ranked(correlations)["benchmark"]), [], ["memorability", "best", "other"]
+    confidence = 1 - (1 - CONFIDENCE) / max(comb(len(names), 2), 1)
     for other in names[1:]:
         both = layers.assign(best=similarity(layers, names[0]), other=similarity(layers, other))
         scored = both[both["trained"]].dropna(subset=columns)
-        low, value, high = _difference(*scored[columns].to_numpy().T, scored["model"].to_numpy(), seed)
+        memorability, ahead, behind = scored[columns].to_numpy().T
+        over, units = units_of(scored["model"].to_numpy())
+
+        def difference(rows, values=(memorability, ahead, behind)):
+            a, b, c = (value[rows] for value in values)
+            return np.array([both_correlations(a, b)[0] - both_correlations(a, c)[0]])
+
+        low, value, high = jackknife(difference, units, confidence)[:, 0]
         row = {"best": names[0], "other": other, "n_models": scored["model"].nunique(), "n_layers": len(scored)}
-        rows.append(row | {"difference": value, "difference_low": low, "difference_high": high})
+        row |= {"interval_over": over, "difference": value, "difference_low": low, "difference_high": high}
+        rows.append(row)
     return pd.DataFrame(rows, columns=DIFFERENCE_COLUMNS)
-
-
-def _difference(
-    memorability: np.ndarray, best: np.ndarray, other: np.ndarray, models: np.ndarray, seed: int
-) -> tuple[float, float, float]:
-    """Lower bound, value and upper bound of how much higher Spearman is with `best` than with `other`."""
-    value = both_correlations(memorability, best)[0] - both_correlations(memorability, other)[0]
-    if np.isnan(value):
-        return np.nan, np.nan, np.nan
-    # One seed and one array of models make the same samples: the bootstrap is paired.
-    samples = [bootstrap_correlations(memorability, scores, models, seed)[:, 0] for scores in (best, other)]
-    low, high = np.nanquantile(samples[0] - samples[1], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return low, value, high
-
-
-def _interval(a: np.ndarray, b: np.ndarray, models: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper percentile bound of (Spearman, Pearson)."""
-    if len(a) < 3:
-        return np.full(2, np.nan), np.full(2, np.nan)
-    samples = bootstrap_correlations(a, b, models, seed)
-    tail = (1 - CONFIDENCE) / 2
-    samples = samples[np.isfinite(samples).all(1)]  # A sample of one repeated layer has no correlation.
-    if not len(samples):
-        return np.full(2, np.nan), np.full(2, np.nan)
-    return np.quantile(samples, tail, axis=0), np.quantile(samples, 1 - tail, axis=0)

@@ -43,7 +43,12 @@ def _beside(models: list[dict], scores: list[pd.DataFrame | None]) -> pd.DataFra
     for rows in scores:
         if rows is not None:
             notes.append(rows.set_index(["model", "layer"])["note"])
-            table = table.merge(rows.drop(columns="note"), on=["model", "layer"], how="left", validate="1:1")
+            table = table.merge(
+                rows.drop(columns=["note", "device"], errors="ignore"),
+                on=["model", "layer"],
+                how="left",
+                validate="1:1",
+            )
     table["note"] = [_joined(notes, key) for key in zip(table["model"], table["layer"], strict=True)]
     return table
 

@@ -135,6 +135,28 @@ def _describe(timm_name: str, input_size: int | None, plugins: Sequence[str]) ->
     }
 
 
+def on_hub(timm_name: str) -> bool:
+    """Whether the Hugging Face hub is asked what a network is (`hf-hub:<owner>/<name>`, perhaps `@<revision>`)."""
+    return timm_name.startswith(("hf-hub:", "hf_hub:"))
+
+
+def hub_options(timm_name: str) -> dict:
+    """What the hub says of a network: timm's own name of its architecture, and options that build it without asking.
+
+    Raises InputError where the hub is out of reach or has no such network.
+    """
+    from timm.models import load_model_config_from_hf
+
+    try:
+        config, architecture, options = load_model_config_from_hf(timm_name.partition(":")[2])
+    except Exception as error:
+        raise InputError(
+            f"{timm_name}: the hub does not say what it is: {reason(error)}; run Snakemake once with network, or give "
+            "timm's own name of its architecture and a weights file"
+        ) from error
+    return {"timm_name": architecture, "pretrained_cfg": config, **(options or {})}
+
+
 def create(timm_name: str, plugins: Sequence[str] = (), pretrained: bool = False, **options):
     """A timm model by name, plugins included; its weights are random unless `pretrained`.
 
@@ -143,7 +165,10 @@ def create(timm_name: str, plugins: Sequence[str] = (), pretrained: bool = False
     import timm
 
     load_plugins(plugins)
-    if not timm_name.startswith("hf") and not timm.is_model(timm_name):
+    if on_hub(timm_name):
+        options = hub_options(timm_name) | options
+        timm_name = options.pop("timm_name")
+    if not timm.is_model(timm_name):
         near = ", ".join(difflib.get_close_matches(timm_name.lower(), timm.list_models(), 5))
         raise InputError(
             f"timm {timm.__version__} knows no model {timm_name!r}"

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.util
+import json
 import pickle
 import re
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from memscore.errors import InputError
 from memscore.files import sha256
-from memscore.networks.architectures import create, reason
+from memscore.networks.architectures import create, hub_options, on_hub, reason
 
 # Where checkpoints of training keep the weights, in timm's order (timm.models.load_state_dict): averaged ones first.
 CHECKPOINT_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
@@ -35,6 +36,8 @@ EXPANDING = SQUEEZE | {
     "_bn2": "bn3",
 }
 SEPARABLE = SQUEEZE | {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+# timm's names of weights on the hub.
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 WEIGHT_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
 
 
@@ -180,10 +183,48 @@ def difference(given: dict, needed: dict) -> str:
     return ", ".join(parts)
 
 
+def origin(timm_name: str, weights: str) -> dict[str, str]:
+    """What is kept in the header of a staged weights file: where the weights are from, and how to build their network.
+
+    source : as in the model table; revision : the hub's commit, a package's version, or the hash of a user's file
+    options : of a network of the hub, JSON of `architectures.hub_options`, since nodes cannot ask
+    """
+    about = {"source": weights}
+    if on_hub(timm_name):
+        about["options"] = json.dumps(hub_options(timm_name))
+    if weights == "timm":
+        about["revision"] = hub_revision(timm_name)
+    elif weights.startswith("pip:"):
+        about["revision"] = importlib.metadata.version(weights.removeprefix("pip:"))
+    elif weights != "untrained":
+        about["revision"] = sha256(weights)
+    return {key: value for key, value in about.items() if value}
+
+
+def hub_revision(timm_name: str) -> str:
+    """The commit that the hub's cache has of a network's weights; empty where they came from elsewhere."""
+    import timm
+    from huggingface_hub import try_to_load_from_cache
+
+    if on_hub(timm_name):
+        repository = timm_name.partition(":")[2]
+    else:
+        repository = getattr(timm.models.get_pretrained_cfg(timm_name), "hf_hub_id", None) or ""
+    repository, _, revision = repository.partition("@")
+    for name in HUB_FILES if repository else ():
+        found = try_to_load_from_cache(repository, name, revision=revision or None)
+        if isinstance(found, str):  # .../snapshots/<commit>/<file>
+            return Path(found).parent.name
+    return ""
+
+
 def load(timm_name: str, weights_file: str | Path, plugins: Sequence[str] = ()):
     """The evaluated model with the weights that `stage_weights` saved."""
+    from safetensors import safe_open
     from safetensors.torch import load_file
 
-    model = create(timm_name, plugins)
+    with safe_open(weights_file, "pt") as file:
+        options = json.loads((file.metadata() or {}).get("options", "{}"))
+    model = create(options.pop("timm_name", timm_name), plugins, **options)
     model.load_state_dict(load_file(weights_file))
     return model.eval()

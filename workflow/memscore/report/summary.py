@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from memscore.analysis.statistics import ranked
+from memscore.analysis.statistics import ALL_TRAINED, FEWEST_NETWORKS, ranked
 from memscore.analysis.tables import ceiling, similarity
 from memscore.names import region
 from memscore.stimuli.consistency import described
@@ -51,11 +51,13 @@ def write(
     dataset: str | None,
     simulated: Mapping[str, bool],
     consistency: Mapping | None = None,
+    rests_on: str = "",
 ) -> str:
     """reStructuredText of the front page, from the tables `layers.csv`, `correlations.csv` and `differences.csv`.
 
     correlations, differences : empty for a study of one half, which tells its best layers instead
     consistency : how far viewers agree, from `consistency.read`; None for a study without memorability
+    rests_on : the sentence of `provenance.described`
     """
     halves = bool(dataset), bool(benchmarks)
     made_up = SIMULATED if all(halves) else SIMULATED_HALF
@@ -67,7 +69,7 @@ def write(
         parts += [f"* {most_similar(layers, benchmark)}" for benchmark in benchmarks]
     else:
         parts += [best_predictor(layers)]
-    parts += [heading("What it rests on"), basis(layers, benchmarks, dataset, consistency)]
+    parts += [heading("What it rests on"), basis(layers, benchmarks, dataset, consistency), rests_on]
     parts += [heading("The best layers of each network"), best_layers(layers, benchmarks)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -86,11 +88,16 @@ def relation(correlations: pd.DataFrame, differences: pd.DataFrame, benchmarks: 
         f"Over {best['n_layers']} layers of {best['n_models']} trained networks, the layers that predict memorability "
         f"well are those most like **{called(best['benchmark'], benchmarks)}**: Spearman {interval(best)}"
     )
+    scope = ""
+    if best["interval_over"] == "layers":
+        scope = (
+            f" With fewer than {FEWEST_NETWORKS} networks, intervals are over their layers: they say nothing of others."
+        )
     if len(best_first) == 1:
-        return text + "."
+        return f"{text}.{scope}"
     second = best_first.iloc[1]
     next_one = f"against {interval(second)} for {called(second['benchmark'], benchmarks)}, the next"
-    return f"{text}, {next_one}. {lead(differences.iloc[0])}"
+    return f"{text}, {next_one}. {lead(differences.iloc[0])}{scope}"
 
 
 def lead(difference: pd.Series) -> str:
@@ -156,6 +163,8 @@ def called(benchmark: str, benchmarks: list[str]) -> str:
 
 def interval(row: pd.Series) -> str:
     """`0.91 [0.80, 0.95]`."""
+    if pd.isna(row["spearman_low"]):
+        return f"{row['spearman']:.2f} (too few layers for an interval)"
     return f"{row['spearman']:.2f} [{row['spearman_low']:.2f}, {row['spearman_high']:.2f}]"
 
 
@@ -166,7 +175,9 @@ def relation_table(correlations: pd.DataFrame) -> str:
     for scope, group in correlations.groupby("scope", sort=False):
         of = {row["benchmark"]: interval(row) for _, row in group.dropna(subset=["spearman"]).iterrows()}
         rows.append([scope, *(of.get(benchmark, "–") for benchmark in benchmarks)])
-    return list_table("Spearman over layers with its 95% interval (bootstrap of networks, then layers)", rows)
+    over = correlations.loc[correlations["scope"] == ALL_TRAINED, "interval_over"]
+    pooled = f"all trained: over {over.iloc[0]}; " if len(over) else ""
+    return list_table(f"Spearman over layers with its 95% interval ({pooled}one network: over its layers)", rows)
 
 
 def best_layers(layers: pd.DataFrame, benchmarks: list[str]) -> str:

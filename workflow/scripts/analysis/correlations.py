@@ -3,7 +3,7 @@ from memscore.files import read_frame, write_frame
 from memscore.job import job
 
 with job(snakemake) as say:
-    layers, seed = read_frame(snakemake.input.layers), snakemake.params.seed
-    correlations = statistics.relate(layers, snakemake.params.benchmarks, seed)
+    layers = read_frame(snakemake.input.layers)
+    correlations = statistics.relate(layers, snakemake.params.benchmarks)
     write_frame(snakemake.output.correlations, correlations)
-    write_frame(snakemake.output.differences, statistics.differences(layers, correlations, seed))
+    write_frame(snakemake.output.differences, statistics.differences(layers, correlations))

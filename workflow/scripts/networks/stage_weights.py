@@ -7,5 +7,6 @@ from memscore.networks import weights
 with job(snakemake) as say:
     params = snakemake.params
     state = weights.stage_weights(params.timm_name, params.weights, params.seed, snakemake.input.plugins)
+    about = weights.origin(params.timm_name, params.weights)
     with replacing(snakemake.output[0]) as temporary:
-        save_file({name: tensor.contiguous().clone() for name, tensor in state.items()}, temporary)
+        save_file({name: tensor.contiguous().clone() for name, tensor in state.items()}, temporary, about)

@@ -2,7 +2,7 @@ import pandas as pd
 
 from memscore.files import read_frame, replacing
 from memscore.job import job
-from memscore.report import summary
+from memscore.report import provenance, summary
 from memscore.stimuli import consistency
 
 with job(snakemake) as say:
@@ -12,6 +12,9 @@ with job(snakemake) as say:
         for path in (snakemake.input.correlations, snakemake.input.differences)
     )
     people, params = consistency.read(snakemake.input.consistency), snakemake.params
-    text = summary.write(layers, correlations, differences, params.benchmarks, params.dataset, params.simulated, people)
+    rests_on = provenance.described(snakemake.input.provenance)
+    text = summary.write(
+        layers, correlations, differences, params.benchmarks, params.dataset, params.simulated, people, rests_on
+    )
     with replacing(snakemake.output[0]) as temporary:
         temporary.write_text(text, encoding="utf-8")

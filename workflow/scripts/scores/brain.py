@@ -1,5 +1,6 @@
 from dataclasses import asdict
 
+from memscore import device
 from memscore.files import write_rows
 from memscore.job import job
 from memscore.names import region
@@ -10,10 +11,10 @@ from memscore.stimuli.benchmarks import read_benchmark
 with job(snakemake) as say:
     given, params = snakemake.input, snakemake.params
     benchmarks = dict(zip(params.benchmarks, map(read_benchmark, given.benchmarks), strict=True))
-    rows = []
+    rows, made_on = [], {"device": device.kind(device.of_networks(snakemake.config["device"]))}
     for layer, features in layers_of_job(snakemake, say, *given.pixels):
         for name, benchmark in benchmarks.items():
             similarity = brain.similarity(features, benchmark, params.normalise)
             where = {"model": snakemake.wildcards.model, "layer": layer, "benchmark": name}
-            rows.append(where | {"region": region(name)} | asdict(similarity))
+            rows.append(where | {"region": region(name)} | asdict(similarity) | made_on)
     write_rows(snakemake.output[0], rows)

@@ -1,3 +1,4 @@
+from memscore import device
 from memscore.files import write_rows
 from memscore.job import job
 from memscore.networks.streaming import layers_of_job
@@ -8,10 +9,10 @@ with job(snakemake) as say:
     given, wildcards = snakemake.input, snakemake.wildcards
     observed = tuple(tables.read_table(table)["memorability"].to_numpy() for table in (given.fitted, given.tested))
     n_fitted = len(observed[0])
-    rows = []
+    rows, made_on = [], {"device": device.kind(device.of_networks(snakemake.config["device"]))}
     for layer, both in layers_of_job(snakemake, say, *given.pixels):
         features = both[:n_fitted], both[n_fitted:]
         rho, note = memorability.generalise(features, observed, snakemake.params.components)
         where = {"model": wildcards.model, "layer": layer, "fitted": wildcards.fitted, "tested": wildcards.tested}
-        rows.append(where | {"memorability": rho, "note": note})
+        rows.append(where | {"memorability": rho, "note": note} | made_on)
     write_rows(snakemake.output[0], rows)
