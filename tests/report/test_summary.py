@@ -38,7 +38,7 @@ def half(layers, benchmarks=(), dataset=None, simulated=REAL):
 
 
 def make_correlations(**spearman):
-    row = {"scope": "all trained", "n_models": 2, "n_layers": 20}
+    row = {"scope": "all trained", "n_models": 5, "n_layers": 20, "interval_over": "networks"}
     values = {"simulated." + area: value for area, value in spearman.items()}
     return pd.DataFrame(
         [
@@ -124,6 +124,15 @@ def test_order_of_the_two_best_rests_on_their_difference(low, high, words):
     text = summary.relation(correlations, make_difference(low, high), ["simulated.V4", "simulated.IT"])
     assert "most like **IT**: Spearman 0.87 [0.57, 0.97], against 0.50 [0.20, 0.60] for V4, the next. " in text
     assert text.endswith(words)
+
+
+def test_few_networks_speak_of_themselves():
+    """Their intervals are over layers, which the page must not pass off as what holds of other networks."""
+    few = make_correlations(V4=0.5, IT=0.87).assign(n_models=2, interval_over="layers")
+    text = summary.relation(few, make_difference(0.1, 0.6), ["simulated.V4", "simulated.IT"])
+    assert text.endswith("With fewer than 5 networks, intervals are over their layers: they say nothing of others.")
+    assert "(all trained: over layers; " in summary.relation_table(few)
+    assert "say nothing of others" not in summary.relation(make_correlations(IT=0.87), pd.DataFrame(), ["simulated.IT"])
 
 
 def test_two_benchmarks_of_one_area_are_told_apart():

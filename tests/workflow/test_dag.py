@@ -1,5 +1,7 @@
 """What Snakemake plans and does: each job once, only what changed, and the same numbers however it is cut."""
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -256,6 +258,58 @@ def test_another_seed_runs_what_is_random(finished_study, planned, configure, ru
     again = planned(finished_study)
     assert "resources/weights/tiny.safetensors" in again
     assert weights not in again
+
+
+@pytest.mark.parametrize(
+    ("purpose", "again", "untouched"),
+    [
+        ("weights", {"resources/weights/tiny.safetensors", "results/layers.csv"}, {"resources/benchmarks", "stimuli/"}),
+        ("data", {"resources/benchmarks/simulated.V1.nc", "results/layers.csv"}, {"resources/weights"}),
+        ("sketch", set(), {""}),
+        ("analysis", CONSISTENCY, {"resources", "results/memorability", "results/brain", "results/provenance/"}),
+    ],
+)
+def test_a_seed_of_its_own_runs_what_it_is_for(finished_study, planned, configure, purpose, again, untouched):
+    """The tiny study has no sketch, so there its seed is for nothing."""
+    configure(finished_study, seeds={purpose: 2})
+    files = planned(finished_study)
+    assert again <= files
+    assert not [file for file in files for start in untouched if file.startswith(start)]
+
+
+def test_provenance_says_what_the_study_rests_on(finished_study):
+    file = finished_study / "results/provenance.json"
+    facts = json.loads(file.read_text())
+    weights = hashlib.sha256((finished_study / "resources/weights/tiny.safetensors").read_bytes()).hexdigest()
+    assert facts["weights"] == {"tiny": {"sha256": weights, "source": "untrained"}}
+    assert facts["datasets"]["mine"]["n_stimuli"] == 48
+    benchmark = hashlib.sha256((finished_study / "resources/benchmarks/simulated.IT.nc").read_bytes()).hexdigest()
+    assert facts["benchmarks"]["simulated.IT"]["sha256"] == benchmark
+    assert set(facts["benchmarks"]) == {"simulated.V1", "simulated.IT"}
+    assert facts["config"]["datasets"]["mine"] == {"source": "table", "table": "mine.csv", "n_splits": 2}
+    assert facts["config"]["precision"] == "float32"
+    assert facts["packages"]["torch"] == torch.__version__
+    assert {sum(layers.values()) for layers in facts["layers_by_device"].values()} == {3}
+    assert facts["steps"]["brain"] >= 1
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert digest in (finished_study / "results/summary.rst").read_text(encoding="utf-8")
+
+
+def test_staged_anew_a_study_rests_on_the_same(finished_original, finished_study, run_snakemake):
+    for part in ("weights", "benchmarks", "stimuli"):
+        shutil.rmtree(finished_study / "resources" / part)
+    shutil.rmtree(finished_study / "results/provenance")
+    code, output = run_snakemake(finished_study, "--cores", "2", "--quiet", "rules", "--", *sorted(RECORDS))
+    assert code == 0, output
+    for record in RECORDS:
+        assert (finished_study / record).read_bytes() == (finished_original / record).read_bytes(), record
+
+
+def test_a_finished_study_outlives_what_was_staged(finished_study, job_counts):
+    """What went in is noted beside the results, and not staged again for that."""
+    for part in ("weights", "benchmarks", "stimuli", "pixels"):
+        shutil.rmtree(finished_study / "resources" / part)
+    assert job_counts(finished_study) == {}
 
 
 def test_half_a_study_says_what_is_null(finished_study, run_snakemake):
