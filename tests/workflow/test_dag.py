@@ -122,9 +122,10 @@ def test_each_job_is_planned_once(tiny_study, planned, configure, layers_per_job
         ("b", "test_resnet.r160_in1k", "timm", "penultimate"),
     )
     configure(tiny_study, layers_per_job=layers_per_job)
-    weights = {"resources/weights/a.safetensors", "resources/weights/b.safetensors"}
+    weights = weights_of("a") | weights_of("b")
     jobs = jobs_of("a", *jobs_of_a) | jobs_of("b", "penultimate")
-    assert planned(tiny_study) == STAGED | weights | jobs | CONSISTENCY | AFTER_THE_LAST_JOB
+    records = RECORDS - weights_of("tiny")
+    assert planned(tiny_study) == STAGED | weights | records | jobs | CONSISTENCY | AFTER_THE_LAST_JOB
 
 
 def test_job_counts_of_a_clean_folder(tiny_study, job_counts):
