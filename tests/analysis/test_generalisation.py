@@ -1,10 +1,12 @@
 """`snakemake generalisation`, for real: from one data set to another and back."""
 
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("snakemake")]
 
@@ -26,6 +28,7 @@ def counts(output) -> dict[str, int]:
 EXPECTED = {
     "stage_dataset": 2,
     "check_images": 2,
+    "shared_stimuli": 2,
     "select_stimuli": 2,
     "stage_stimuli": 1,
     "stage_benchmark": 2,
@@ -60,6 +63,7 @@ def test_two_data_sets_generalise(two_sets, run_snakemake, add_lab_network):
     assert (table.loc["tiny", RHOS] > 0.5).all(axis=None), table[RHOS]
     assert table.loc["tiny", "simulated.IT.raw"].notna().all()
     assert table.loc["tiny", "note"].isna().all()
+    assert (table[["left_out.mine.theirs", "left_out.theirs.mine"]] == 0).all(axis=None)
     assert table.loc["lab", RHOS].isna().all(axis=None)
     note = table.loc[("lab", "constant"), "note"]
     assert "within.mine: constant; " in note
@@ -115,3 +119,44 @@ def test_a_data_set_that_is_none_is_refused_at_once(tiny_study, run_snakemake, c
     assert code == 1
     said = [line for line in output.splitlines() if "workflow specific profile" not in line]
     assert said == ["memscore: config: generalisation: 'lamem' is not among datasets (mine, tiles)"]
+
+
+def lend(folder, n) -> None:
+    """Into their data set, photographs of mine with their people's scores: every other one saved again."""
+    mine, theirs = (pd.read_csv(folder / f"{name}.csv") for name in ("mine", "theirs"))
+    for row in mine.iloc[:n].itertuples():
+        source = folder / row.path
+        if row.Index % 2:
+            with Image.open(source) as image:
+                image.resize((64, 64)).save(folder / f"their_images/lent{row.Index}.png")
+        else:
+            shutil.copy(source, folder / f"their_images/lent{row.Index}.png")
+        theirs.loc[len(theirs)] = {"path": f"their_images/lent{row.Index}.png", "memorability": 1 - row.memorability}
+    theirs.to_csv(folder / "theirs.csv", index=False)
+
+
+def across(folder, run_snakemake, fitted, tested) -> pd.Series:
+    target = f"results/generalisation/{fitted}/{tested}/tiny/penultimate.csv"
+    code, output = run_snakemake(folder, "--cores", "2", "--quiet", "rules", "--", target)
+    assert code == 0, output
+    return pd.read_csv(folder / target).iloc[0]
+
+
+def test_what_both_data_sets_have_is_not_fitted(two_sets, run_snakemake):
+    """Each way; and the number is that of a data set that never had those images."""
+    lend(two_sets, 8)
+    there = across(two_sets, run_snakemake, "mine", "theirs")
+    back = across(two_sets, run_snakemake, "theirs", "mine")
+    assert (there["n_left_out"], back["n_left_out"]) == (8, 8)
+    mine = pd.read_csv(two_sets / "mine.csv")
+    mine.iloc[8:].to_csv(two_sets / "mine.csv", index=False)
+    apart = across(two_sets, run_snakemake, "mine", "theirs")
+    assert apart["n_left_out"] == 0
+    assert apart["memorability"] == pytest.approx(there["memorability"], abs=1e-6)
+
+
+def test_one_data_set_under_two_names_is_refused(two_sets, run_snakemake):
+    shutil.copy(two_sets / "mine.csv", two_sets / "theirs.csv")
+    code, output = run_snakemake(two_sets, "generalisation", "--cores", "1")
+    assert code != 0
+    assert "48 of 48 images of the data set that is fitted are in the tested one too; the other 0 are too few" in output

@@ -6,6 +6,7 @@ import subprocess
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from PIL import Image
 
 from memscore.report import provenance
@@ -88,6 +89,22 @@ def test_stimuli_are_the_same_in_any_folder_and_no_others_are(stimuli):
     assert darker["table_sha256"] == here["table_sha256"]
     assert better["table_sha256"] != here["table_sha256"]
     assert better["images_sha256"] == here["images_sha256"]
+
+
+def test_recordings_are_known_by_their_values(tmp_path):
+    """Two files of the same recordings differ in their bytes."""
+
+    def staged(name, rate=1.0, site="a"):
+        values = {
+            "rate": (("stimulus", "neuroid"), [[rate], [2.0]]),
+            "neuroid_id": ("neuroid", np.array([site], object)),
+        }
+        xr.Dataset(values, attrs={"source": "lab"}).to_netcdf(tmp_path / name)
+        return provenance.of_benchmark(str(tmp_path / name))
+
+    assert staged("one.nc") == staged("two.nc")
+    assert staged("one.nc")["stimulus"] == 2
+    assert len({staged("x.nc", *other)["values_sha256"] for other in ((1.0,), (1.5,), (1.0, "b"))}) == 3
 
 
 @pytest.mark.parametrize(

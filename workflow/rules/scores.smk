@@ -60,6 +60,7 @@ rule generalise:
         pixels=lambda wildcards: pixels_for("datasets", wildcards.model, wildcards.fitted, wildcards.tested),
         fitted="resources/stimuli/datasets/{fitted}/stimuli.csv",
         tested="resources/stimuli/datasets/{tested}/stimuli.csv",
+        shared=rules.shared_stimuli.output[0],
     output:
         "results/generalisation/{fitted}/{tested}/{model}/{layers}.csv",
     log:

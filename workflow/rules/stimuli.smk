@@ -74,6 +74,27 @@ rule select_stimuli:
         "../scripts/stimuli/select_stimuli.py"
 
 
+# What two data sets have in common is no test of generalisation from one to the other.
+rule shared_stimuli:
+    input:
+        fitted="resources/stimuli/datasets/{fitted}/images.csv",
+        tested="resources/stimuli/datasets/{tested}/images.csv",
+    output:
+        "resources/stimuli/datasets/{fitted}/shared/{tested}.csv",
+    log:
+        "logs/shared_stimuli/{fitted}/{tested}.log",
+    localrule: True
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        version=versions.of("stimuli"),
+        components=lookup("memorability/components", within=config, default=None),
+    message:
+        "Images of {wildcards.fitted} that are in {wildcards.tested} too"
+    script:
+        "../scripts/stimuli/shared_stimuli.py"
+
+
 rule stage_stimuli:
     output:
         "resources/stimuli/benchmarks/{set}/stimuli.csv",

@@ -49,12 +49,17 @@ def of_stimuli(table: str) -> dict:
 
 
 def of_benchmark(file: str) -> dict:
-    """Hash of a staged benchmark, and its shape."""
+    """Hash of what a staged benchmark holds, and its shape. The file's own bytes have their time of writing in them."""
     import xarray as xr
 
-    with xr.open_dataset(file) as benchmark:
-        shape = {str(name): int(size) for name, size in benchmark.sizes.items()}
-    return {"sha256": sha256(file)} | shape
+    benchmark = xr.load_dataset(file)
+    digest = hashlib.sha256(json.dumps(benchmark.attrs, sort_keys=True, default=str).encode())
+    for name in sorted(map(str, benchmark.variables)):
+        values = benchmark[name].values
+        values = values.astype(str) if values.dtype.kind == "O" else values
+        digest.update(f"{name} {benchmark[name].dims} {values.dtype.str} {values.shape}".encode())
+        digest.update(values.tobytes())
+    return {"values_sha256": digest.hexdigest()} | {str(name): int(n) for name, n in benchmark.sizes.items()}
 
 
 # By what is kept in results/provenance.

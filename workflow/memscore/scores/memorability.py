@@ -39,18 +39,20 @@ def generalise(
     activations: tuple[np.ndarray, np.ndarray],
     memorability: tuple[np.ndarray, np.ndarray],
     n_components: int,
+    left_out: np.ndarray | None = None,
 ) -> tuple[float, str]:
     """Spearman's ρ on all of one stimulus set of a regression fitted on all of another.
 
     activations : (fitted on, tested on), arrays of shape (n_stimuli, n_features) of the same features
     memorability : of the same two sets, arrays of shape (n_stimuli,)
+    left_out : which of the fitted set's stimuli are not fitted, boolean array (n_stimuli,); None for all that are
 
     Returns ρ, NaN where it is undefined, and a note why, empty where all is well.
     """
     for values, where in zip(activations, ("fitted", "tested"), strict=True):
         if note := flaw(values):
             return np.nan, f"{note} where {where}"
-    predicted = predict_other(*activations, memorability[0], n_components)
+    predicted = predict_other(*activations, memorability[0], n_components, left_out)
     rho = rank_correlation(predicted, memorability[1])
     return rho, "" if np.isfinite(rho) else "constant prediction"
 
@@ -60,13 +62,17 @@ def predict_other(
     other: np.ndarray,
     memorability: np.ndarray,
     n_components: int,
+    left_out: np.ndarray | None = None,
 ) -> np.ndarray:
     """What a regression on the stimuli of `fitted` predicts for those of `other`, array of shape (n_other,).
 
     memorability : of the fitted stimuli alone. The others' never gets here, so that none of it can leak.
     """
-    train = np.arange(len(fitted) + len(other)) < len(fitted)
+    of_fitted = np.arange(len(fitted) + len(other)) < len(fitted)
+    train = of_fitted.copy()
+    if left_out is not None:
+        train[: len(fitted)] = ~left_out
     known = np.concatenate([memorability, np.full(len(other), memorability.mean())])
     features = array_namespace(fitted).concat([fitted, other])
     both = fit_splits(features, known[:, None], train[None], n_components)
-    return both.predict(0, ~train)[:, 0]
+    return both.predict(0, ~of_fitted)[:, 0]

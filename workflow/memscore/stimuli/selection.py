@@ -56,3 +56,24 @@ def select(
         table = duplicates.without(table, straddling)
         say(f"{name}: what is in train with a duplicate in test is used in neither part of that split")
     return table, found.pairs(splits)
+
+
+def shared(fitted: pd.DataFrame, tested: pd.DataFrame, n_components: int) -> pd.DataFrame:
+    """Images of one data set that are, or look like, one of another: column `stimulus_id`.
+
+    fitted, tested : what is known of the images of either, of `inspection.inspect`
+
+    A regression fitted on the one and tested on the other goes without them: their scores are no news to it. Raises
+    InputError where no more than `n_components` images are left.
+    """
+    found = Duplicates(fitted, {"tested": tested})
+    own = found.images[found.own]
+    both = own.loc[found.twins(~found.own)[found.own] > 0, ["stimulus_id"]]
+    left = len(own) - len(both)
+    if left <= n_components:
+        raise InputError(
+            f"generalisation: {len(both)} of {len(own)} images of the data set that is fitted are in the tested one "
+            f"too; the other {left} are too few for {n_components} components: take one of the two sets out of "
+            "generalisation, or lower memorability: components"
+        )
+    return both
