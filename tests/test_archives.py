@@ -162,6 +162,25 @@ def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path):
     assert "a file where it has a folder" in refusal(path, tmp_path / "deep/folder")
 
 
+@pytest.mark.parametrize("write", [write_tar, write_zip])
+def test_more_than_any_image_set_has_is_refused(tmp_path, monkeypatch, write):
+    """By what the archive declares, before it is unpacked; what fits to the byte is."""
+    archive, size = write(tmp_path / "a"), sum(map(len, FILES.values()))
+    monkeypatch.setattr(archives, "MOST_BYTES", size - 1)
+    assert "holds more than" in refusal(archive, tmp_path / "new")
+    monkeypatch.setattr(archives, "MOST_BYTES", size)
+    archives.unpack(archive, tmp_path / "new")
+    assert files(tmp_path / "new") == FILES
+
+
+def test_more_than_an_archive_declares_is_not_written(tmp_path):
+    with open(tmp_path / "content", "wb") as file:
+        file.write(bytes(3 * archives.CHUNK_BYTES))
+    with open(tmp_path / "content", "rb") as content:
+        assert archives._write(tmp_path / "out", content, room=10) > 10
+    assert (tmp_path / "out").stat().st_size <= archives.CHUNK_BYTES
+
+
 def test_unpacked_once_by_content(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "UNPACKED", tmp_path / "unpacked")
     first = archives.unpacked(write_tar(tmp_path / "lamem.tar.gz"))

@@ -226,6 +226,16 @@ def test_bytes_come_as_they_are_sent(serve, target):
     assert target.read_bytes() == packed
 
 
+@pytest.mark.parametrize("declared", [True, False])
+def test_what_has_no_end_is_not_kept(serve, target, monkeypatch, declared):
+    """Whether the server says how much it sends or not."""
+    headers = {} if declared else {"Content-Length": "", "Connection": "close"}
+    server = serve(lambda method, path, _: (200, headers, CONTENT))
+    monkeypatch.setattr(download, "MOST_BYTES", len(CONTENT) - 1)
+    assert "sends more than" in refusal(server, target)
+    assert names(target) == []
+
+
 def test_progress_has_a_rate(server, target, monkeypatch):
     monkeypatch.setattr(job, "PROGRESS_SECONDS", 0.0)
     said = []

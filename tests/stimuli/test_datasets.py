@@ -388,6 +388,14 @@ def test_memcat_where_it_is_unpacked(memcat_files, tmp_path):
     check_memcat(stage(memcat, directory=folder, memorability="uncorrected"))
 
 
+def test_memcat_with_more_false_alarms_than_hits(memcat_files, tmp_path):
+    rows = memcat_rows()
+    rows[5] = (*rows[5][:3], 4, 9, 100)
+    folder = write_files(tmp_path / "data", memcat_files | {"memcat_image_data.csv": memcat_csv(rows).encode()})
+    table = stage(memcat, directory=folder, memorability="corrected")
+    assert table["memorability"][5] == pytest.approx(-0.05)
+
+
 def test_memcat_from_archives(memcat_files, tmp_path):
     """One zip of the table, one of images; and the table beside a zip of images."""
     for name, wanted in {"images.zip": "MemCat/", "data.zip": "memcat_image"}.items():

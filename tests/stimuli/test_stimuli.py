@@ -239,12 +239,12 @@ HEADER = "stimulus_id,path,memorability,split_1\n"
         (HEADER + "1,a.png,0.5,train\n1,b.png,0.5,train\n", ["line 3", "'1'", "unique"]),
         (HEADER + "1,a.png,0.5,train\n,b.png,0.5,train\n", ["line 3", "stimulus_id", "empty"]),
         (HEADER + "1,,0.5,train\n", ["line 2", "path is empty"]),
-        (HEADER + "1,a.png,0.5,train\n2,b.png,1.01,train\n", ["line 3", "'2'", "1.01", "[0, 1]"]),
-        (HEADER + "1,a.png,-0.1,train\n", ["line 2", "-0.1", "[0, 1]"]),
-        (HEADER + "1,a.png,,train\n", ["line 2", "'1'", "[0, 1]"]),
-        (HEADER + "1,a.png,NaN,train\n", ["line 2", "'1'", "[0, 1]"]),
-        (HEADER + "1,a.png,inf,train\n", ["line 2", "'1'", "[0, 1]"]),
-        (HEADER + "1,a.png,high,train\n", ["line 2", "high", "[0, 1]"]),
+        (HEADER + "1,a.png,0.5,train\n2,b.png,1.01,train\n", ["line 3", "'2'", "1.01", "[-1, 1]"]),
+        (HEADER + "1,a.png,-1.1,train\n", ["line 2", "-1.1", "[-1, 1]"]),
+        (HEADER + "1,a.png,,train\n", ["line 2", "'1'", "[-1, 1]"]),
+        (HEADER + "1,a.png,NaN,train\n", ["line 2", "'1'", "[-1, 1]"]),
+        (HEADER + "1,a.png,inf,train\n", ["line 2", "'1'", "[-1, 1]"]),
+        (HEADER + "1,a.png,high,train\n", ["line 2", "high", "[-1, 1]"]),
         (HEADER + "1,a.png,60,train\n2,b.png,70,train\n3,c.png,0.5,train\n", ["line 2", "60", "1 more line"]),
         (HEADER + "1,a.png,0.5,trian\n", ["line 2", "split_1", "'trian'", "train, val or test"]),
         (HEADER + "1,a.png,0.5,\n", ["line 2", "split_1", "train, val or test"]),
@@ -383,6 +383,17 @@ def test_own_ids_responses_and_splits_are_kept(mine):
     assert list(staged["split_1"]) == ["train"] * 6 + ["test"] * 3
 
 
+def test_scores_corrected_for_false_alarms_may_be_below_zero(mine):
+    """Where it is said that they are; and they are no share of responses."""
+    header = ["path", "memorability", "n_responses"]
+    lines = [header, ["0.png", "-1.1", "80"]]
+    assert "must be a number in [-1, 1]" in refusal(mine, text_of(lines=lines), memorability="corrected")
+    lines = [header, *([f"{i}.png", f"{i / 10 - 0.2:.1f}", "80"] for i in range(9))]
+    staged = mine(text_of(lines=lines), memorability="corrected")
+    assert np.allclose(staged["memorability"], np.arange(9) / 10 - 0.2)
+    assert "n_responses" not in staged
+
+
 def test_splits_are_made_as_many_as_asked_and_by_the_seed(mine):
     assert tables.split_columns(mine(text_of(), n_splits=2)) == ["split_1", "split_2"]
     assert mine(text_of()).equals(mine(text_of()))
@@ -416,6 +427,9 @@ def test_images_lie_beside_the_table_unless_told(tmp_path):
         pytest.param("path,memorability\n0.png,0.5\nx.png,0.5\ny.png,0.5\n", ["line 3", "x.png", "1 more"], id="image"),
         pytest.param("path,memorability\n0.png,0.5\n0.png,0.5\n", ["line 3", "'0.png'", "unique"], id="twice"),
         pytest.param("path,memorability\n0.png,50\n", ["line 2", "50", "[0, 1]"], id="percent"),
+        pytest.param(
+            "path,memorability\n0.png,-0.1\n", ["line 2", "-0.1", "[0, 1]", "memorability: corrected"], id="corrected"
+        ),
         pytest.param("path,memorability\n,0.5\n", ["line 2", "path is empty"], id="no-name"),
     ],
 )

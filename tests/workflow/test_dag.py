@@ -313,6 +313,18 @@ def test_a_finished_study_outlives_what_was_staged(finished_study, job_counts):
     assert job_counts(finished_study) == {}
 
 
+def test_a_run_sweeps_what_a_killed_one_left(finished_study, run_snakemake):
+    stale = finished_study / "results/brain/.node7-1-0123abcd.conv1.0.csv"
+    stale.touch()
+    os.utime(stale, (0, 0))
+    (finished_study / "results/summary.rst").unlink()
+    run_snakemake(finished_study, "--dry-run")
+    assert stale.exists()
+    code, output = run_snakemake(finished_study, "--cores", "1", "--quiet", "rules")
+    assert code == 0, output
+    assert not stale.exists()
+
+
 def test_half_a_study_says_what_is_null(finished_study, run_snakemake):
     (finished_study / "mine.yaml").write_text("memorability: null\n")
     code, output = run_snakemake(finished_study, "--configfile", "mine.yaml", "--cores", "1", "memorability_scores")

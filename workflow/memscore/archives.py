@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from memscore.errors import InputError
-from memscore.files import enough_room, sha256
+from memscore.files import MOST_BYTES, enough_room, sha256, temporary_for
 from memscore.job import every_few_seconds
 
 UNPACKED = Path("resources/unpacked")
@@ -44,16 +44,20 @@ def unpacked(archive: str | Path, pinned: str | None = None, say: Callable[[str]
 def unpack(archive: str | Path, folder: Path, say: Callable[[str], None] = lambda message: None) -> None:
     """Unpack a whole archive to a folder that is not there yet.
 
-    Raises InputError, and leaves nothing, for an archive that is not whole, or that holds anything but files and
-    folders below it. Checked here, since tarfile's filters came with Python 3.11.4.
+    Raises InputError, and leaves nothing, for an archive that is not whole, that holds anything but files and folders
+    below it, or more than `MOST_BYTES` of them. Checked here, since tarfile's filters came with Python 3.11.4.
     """
-    temporary = folder.with_name(f".{os.getpid()}.{folder.name}")
+    temporary = temporary_for(folder)
     temporary.mkdir(parents=True)
     try:
         with enough_room(folder, "make room and start again"), open(archive, "rb") as file:
             progress = every_few_seconds(say, f"unpacking {archive}", os.path.getsize(archive), 0, MEGABYTE, " MB")
-            for name, content in _members(file, str(archive)):
-                _write(temporary / _inside(name, str(archive)), content)
+            room = MOST_BYTES
+            for name, declared, content in _members(file, str(archive)):
+                _refuse_bomb(declared <= room, str(archive))
+                # What is declared may be less than what comes.
+                room -= _write(temporary / _inside(name, str(archive)), content, room)
+                _refuse_bomb(room >= 0, str(archive))
                 progress(file.tell())
         # Another job may have unpacked the same archive meanwhile.
         if not folder.is_dir():
@@ -66,8 +70,8 @@ def unpack(archive: str | Path, folder: Path, say: Callable[[str], None] = lambd
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _members(file: IO[bytes], source: str) -> Iterator[tuple[str, IO[bytes] | None]]:
-    """(name, its content) of every file, None for the content of a folder; refuses everything else."""
+def _members(file: IO[bytes], source: str) -> Iterator[tuple[str, int, IO[bytes] | None]]:
+    """(name, bytes declared, its content, None of a folder) of every member; refuses what is no file or folder."""
     if file.read(2) == b"PK":
         with zipfile.ZipFile(file) as archive:
             for info in archive.infolist():
@@ -75,16 +79,16 @@ def _members(file: IO[bytes], source: str) -> Iterator[tuple[str, IO[bytes] | No
                 kind = stat.S_IFMT(info.external_attr >> 16)
                 _refuse_unless(kind in (0, stat.S_IFREG, stat.S_IFDIR), source, info.filename)
                 if info.is_dir():
-                    yield _text(info), None
+                    yield _text(info), 0, None
                 else:
                     with archive.open(info) as content:
-                        yield _text(info), content
+                        yield _text(info), info.file_size, content
         return
     file.seek(0)
     with tarfile.open(fileobj=file) as archive:
         for info in archive:
             _refuse_unless(info.isreg() or info.isdir(), source, info.name)
-            yield _utf8(os.fsencode(info.name)), archive.extractfile(info)
+            yield _utf8(os.fsencode(info.name)), info.size, archive.extractfile(info)
         # What compression says of the whole stands at its end.
         while archive.fileobj.read(CHUNK_BYTES):
             pass
@@ -93,6 +97,11 @@ def _members(file: IO[bytes], source: str) -> Iterator[tuple[str, IO[bytes] | No
 def _refuse_unless(plain: bool, source: str, name: str) -> None:
     if not plain:
         raise InputError(f"{source}: {name!r} is a link or a device; only files and folders are unpacked")
+
+
+def _refuse_bomb(fits: bool, source: str) -> None:
+    if not fits:
+        raise InputError(f"{source}: holds more than {MOST_BYTES / 1e9:g} GB; unpack it by hand if you trust it")
 
 
 def _text(info: zipfile.ZipInfo) -> str:
@@ -115,13 +124,16 @@ def _inside(name: str, source: str) -> PurePosixPath:
     return path
 
 
-def _write(path: Path, content: IO[bytes] | None) -> None:
+def _write(path: Path, content: IO[bytes] | None, room: int) -> int:
+    """Write a member, or as much of it as shows that it has more than `room` bytes; how many were written."""
     if content is None:
         path.mkdir(parents=True, exist_ok=True)
-        return
+        return 0
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "wb") as file:
-        shutil.copyfileobj(content, file, CHUNK_BYTES)
+        while file.tell() <= room and (chunk := content.read(CHUNK_BYTES)):
+            file.write(chunk)
+        return file.tell()
 
 
 def _first_line(error: Exception) -> str:

@@ -16,7 +16,7 @@ import requests
 import urllib3
 
 from memscore.errors import InputError
-from memscore.files import enough_room, replacing, sha256
+from memscore.files import MOST_BYTES, enough_room, replacing, sha256
 from memscore.job import every_few_seconds
 
 TIMEOUT_SECONDS = (10, 60)  # for a connection to each of the server's addresses, and for the next bytes
@@ -127,18 +127,27 @@ def _receive(url: str, part: Path, size: int | None, say: Callable[[str], None])
             _remember(url, part, response.headers)
         if size is not None and total is not None and total != size:
             raise InputError(f"{url}: has {total} bytes, not {size} as before; {_advice(part.with_suffix(''), None)}")
+        _refuse_flood(total or 0, url, part)
         progress = every_few_seconds(say, part.stem, total, done, MEGABYTE, " MB")
         with open(part, "ab") as file:
             # As sent: where a server declares .gz an encoding, requests would unpack it.
             for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
                 file.write(chunk)
                 done += len(chunk)
+                _refuse_flood(done, url, part)
                 progress(done)
     if total is not None and part.stat().st_size != total:
         # More than all: two jobs fetched it at once.
         if part.stat().st_size > total:
             _discard(part)
         raise requests.ConnectionError(f"{done} bytes of {total}")
+
+
+def _refuse_flood(n_bytes: int, url: str, part: Path) -> None:
+    """What the server declares may be more than any image set has, and so may what it sends without declaring it."""
+    if n_bytes > MOST_BYTES:
+        _discard(part)
+        raise InputError(f"{url}: sends more than {MOST_BYTES / 1e9:g} GB; is the address right?")
 
 
 def _validator(url: str, part: Path) -> str | None:

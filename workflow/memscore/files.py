@@ -4,6 +4,9 @@ import csv
 import errno
 import hashlib
 import os
+import re
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +16,10 @@ from typing import BinaryIO
 
 from memscore.errors import InputError
 
+# More than any image set has, LaMem's 3 GB among them: what is larger is an attack or a mistake.
+MOST_BYTES = 200 * 10**9
+TEMPORARY = re.compile(r"\..+-\d+-[0-9a-f]{8}\..+")
+HOUR = 3600
 # Columns of results that name something.
 NAMES = ("model", "layer", "benchmark", "region", "scope", "best", "other", "dataset", "fitted", "tested", "rho")
 
@@ -25,13 +32,40 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Two containers, or two nodes, may have one process number.
-    temporary = path.with_name(f".{gethostname()}-{os.getpid()}-{token_hex(4)}.{path.name}")
+    temporary = temporary_for(path)
     try:
         yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_for(path: Path) -> Path:
+    """A hidden name beside `path`. Two containers, or two nodes, may have one process number: it is no other's."""
+    return path.with_name(f".{gethostname()}-{os.getpid()}-{token_hex(4)}.{path.name}")
+
+
+def sweep(*folders: str, older: float = HOUR) -> None:
+    """Remove what killed jobs left half-written below `folders`: temporary files and folders untouched for `older` s.
+
+    Jobs of a run whose scheduler was killed may still write: what they write is young.
+    """
+    limit = time.time() - older
+    for folder in folders:
+        for place, inner, names in os.walk(folder):
+            for name in filter(TEMPORARY.fullmatch, [*inner, *names]):
+                path = Path(place, name)
+                if newest(path) < limit:
+                    shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            inner[:] = [name for name in inner if not TEMPORARY.fullmatch(name)]
+
+
+def newest(path: Path) -> float:
+    """When a file, or anything in a folder, was last written; a file that vanished meanwhile is as good as new."""
+    try:
+        return max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
+    except FileNotFoundError:
+        return time.time()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ if not os.path.isdir(PACKAGE):
     sys.exit(f"memscore: no folder {PACKAGE}; Snakemake fetches rules, not packages: give the snakefile: of a clone")
 sys.path.insert(0, PACKAGE)
 
-from memscore import device, openblas, study, versions
+from memscore import device, files, openblas, study, versions
 from memscore.errors import InputError
 from memscore.stimuli import state
 

@@ -13,13 +13,14 @@ from memscore.files import replacing
 SPLIT_VALUES = ("train", "val", "test")
 SPLIT_SCORE = re.compile(r"memorability_\d+")
 KNOWN_COLUMN = re.compile(r"path|stimulus_id|n_responses|memorability(_\d+)?|split_\d+")
+LOWEST_CORRECTED = -1  # hits minus false alarms
 UNUSED = "unused"  # in no part of a split, such as a training image with a duplicate in test
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """The stimulus table at `path`, checked by `check_table`; `stimulus_id` is always text."""
+    """The staged stimulus table at `path`, checked by `check_table`; `stimulus_id` is always text."""
     table = parse_table(path)
-    check_table(table, path)
+    check_table(table, path, corrected=True)  # whether it may be is known where it was staged
     return table
 
 
@@ -66,8 +67,12 @@ def read_text(path: str | Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
-def check_table(table: pd.DataFrame, source: str | Path) -> None:
-    """Raise InputError for the first row or column that cannot be used. Line 1 is the header."""
+def check_table(table: pd.DataFrame, source: str | Path, corrected: bool = False) -> None:
+    """Raise InputError for the first row or column that cannot be used. Line 1 is the header.
+
+    corrected : whether scores are hits minus false alarms, which may be below zero
+    """
+    lowest = LOWEST_CORRECTED if corrected else 0
 
     def refuse(bad: pd.Series, what: Callable[[pd.Series], str]) -> None:
         if bad.any():
@@ -89,7 +94,7 @@ def check_table(table: pd.DataFrame, source: str | Path) -> None:
     )
     for column in score_columns(table):
         score = pd.to_numeric(table[column], errors="coerce")
-        refuse(~score.between(0, 1), lambda row, column=column: f"{column} of {_not_a_score(row, column)}")
+        refuse(~score.between(lowest, 1), lambda row, column=column: f"{column} of {_not_a_score(row, column, lowest)}")
     for split in split_columns(table):
         refuse(
             ~table[split].isin([*SPLIT_VALUES, UNUSED]),
@@ -97,9 +102,12 @@ def check_table(table: pd.DataFrame, source: str | Path) -> None:
         )
 
 
-def _not_a_score(row: pd.Series, column: str) -> str:
-    comma = ", with a point for the decimal comma" if "," in str(row[column]) else ""
-    return f"{row.stimulus_id!r} is {row[column]}; it must be a number in [0, 1]{comma}"
+def _not_a_score(row: pd.Series, column: str, lowest: float) -> str:
+    text = f"{row.stimulus_id!r} is {row[column]}; it must be a number in [{lowest}, 1]"
+    if "," in str(row[column]):
+        return f"{text}, with a point for the decimal comma"
+    below = pd.to_numeric(row[column], errors="coerce") < lowest == 0
+    return f"{text}; of scores corrected for false alarms say memorability: corrected in datasets" if below else text
 
 
 def score_columns(table: pd.DataFrame) -> list[str]:
@@ -114,6 +122,6 @@ def split_columns(table: pd.DataFrame) -> list[str]:
 
 def write_table(path: str | Path, table: pd.DataFrame) -> None:
     """Check a stimulus table and write it."""
-    check_table(table, path)
+    check_table(table, path, corrected=True)
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False)

@@ -15,7 +15,7 @@ def stage_dataset(
 ) -> None:
     """Write the stimulus table of a user's own table; images stay where they are.
 
-    dataset : `table`, and optionally `images`, `n_splits`, `group` and `stratify`, as in the config
+    dataset : `table`, and optionally `images`, `memorability`, `n_splits`, `group` and `stratify`, as in the config
 
     The user's table has the columns `path` and `memorability`, and may have `stimulus_id` (else the path serves),
     `n_responses` and split columns (else seeded ones in LaMem's proportions are made). Paths are relative to
@@ -26,7 +26,11 @@ def stage_dataset(
     require_columns(table, ("path", "memorability"), source)
     if "stimulus_id" not in table:
         table.insert(0, "stimulus_id", table.path)
-    tables.check_table(table, source)
+    corrected = dataset.get("memorability") == "corrected"
+    tables.check_table(table, source, corrected)
+    if corrected and "n_responses" in table:
+        say(f"{source}: of corrected scores human consistency cannot be had: n_responses is left alone")
+        table = table.drop(columns="n_responses")
     folder = Path(dataset.get("images", source.parent)).resolve()
     files = [as_spelt(folder, path) for path in table.path]
     missing = [path for path, file in zip(table.path, files, strict=True) if file is None]
