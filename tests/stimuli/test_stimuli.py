@@ -177,6 +177,8 @@ def test_exif_rotated_is_upright(tmp_path, orientation, turn):
     tag[0x0112] = orientation
     Image.fromarray(np.ascontiguousarray(turn(upright))).save(tmp_path / "x.png", exif=tag)
     assert np.array_equal(pixels_of(tmp_path / "x.png"), upright)
+    write_pixels(tmp_path / "stored.npy", [tmp_path / "x.png"], turn(upright).shape[:2], "nearest", upright=False)
+    assert np.array_equal(np.load(tmp_path / "stored.npy")[0], turn(upright))
 
 
 # Pixels

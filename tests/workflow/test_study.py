@@ -455,6 +455,18 @@ def test_generalisation_needs_the_settings_of_memorability(config, catalogue):
     assert "memorability is null" in refusal(changed(config, "memorability", None), catalogue)
 
 
+def test_ones_own_photographs_are_turned_upright_and_published_images_are_not(config, catalogue, tmp_path):
+    (tmp_path / "scores.csv").touch()
+    config = changed(config, "datasets.mine", {"source": "table", "table": str(tmp_path / "scores.csv")})
+    loaded = study.load(changed(config, "datasets.lamem", {"source": "lamem"}), catalogue)
+    turned = {(kind, name): loaded.upright(kind, name) for kind, name in PUBLISHED}
+    assert turned == dict.fromkeys(PUBLISHED, False)
+    assert loaded.upright("datasets", "mine")
+
+
+PUBLISHED = [("datasets", "lamem"), ("datasets", "tiles"), ("benchmarks", "cowley2023"), ("references", "pca")]
+
+
 def test_every_ordered_pair_is_generalised_between(config, catalogue, tmp_path):
     (tmp_path / "scores.csv").touch()
     config = changed(config, "datasets.mine", {"source": "table", "table": str(tmp_path / "scores.csv")})

@@ -153,6 +153,14 @@ class Study:
             return {"seed": self.seed("data")}
         return dict(self.config["brain"].get(stimulus_set, {}))
 
+    def upright(self, kind: str, stimulus_set: str) -> bool:
+        """Whether a set's images are turned by their EXIF tags.
+
+        People saw one's own photographs upright. Published sets are read as stored: as their authors' networks and
+        Brain-Score read them, and as browsers showed them until 2020.
+        """
+        return kind == "datasets" and self.dataset_source(stimulus_set)["source"] == "table"
+
     def table(self) -> list[dict]:
         """Where every studied layer stands: the left part of the study's main table."""
         columns = ("index", "depth", "module_type", "n_features")

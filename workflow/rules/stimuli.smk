@@ -167,6 +167,7 @@ rule pixels:
         version=versions.of("pixels"),
         # As in check_images, for what is not looked through before a run.
         images=lambda wildcards: state.of_images(f"resources/stimuli/{wildcards.kind}/{wildcards.set}/stimuli.csv"),
+        upright=lambda wildcards: STUDY.upright(wildcards.kind, wildcards.set),
     message:
         "Pixels of {wildcards.set} at {wildcards.transform}"
     script:

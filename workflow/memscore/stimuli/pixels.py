@@ -45,16 +45,17 @@ def references(images: list[Path], n: int, source: str) -> pd.DataFrame:
     return pd.DataFrame({"stimulus_id": chosen, "path": chosen})
 
 
-def load_image(path: str | Path) -> Image.Image:
-    """An image as viewers saw it, in RGB.
+def load_image(path: str | Path, upright: bool = True) -> Image.Image:
+    """An image as viewers saw it, in RGB: transparent parts on white, 16-bit scaled to 8.
 
-    Upright by its EXIF tag, transparent parts on white, 16-bit scaled to 8. Raises InputError for what is
-    missing, truncated, empty or not an image.
+    upright : turn it by its EXIF tag; if not, it is as it is stored, and as torchvision and Brain-Score read images
+
+    Raises InputError for what is missing, truncated, empty or not an image.
     """
     try:
         with Image.open(path) as image:
             image.load()
-            image = ImageOps.exif_transpose(image)
+            image = ImageOps.exif_transpose(image) if upright else image
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path}: no such image; correct the path in the stimulus table") from None
     except Exception as error:
@@ -78,8 +79,9 @@ def write_pixels(
     interpolation: str,
     progress: Callable[[int], None] = lambda done: None,
     threads: int = 1,
+    upright: bool = True,
 ) -> None:
-    """Decode and resize images into a uint8 .npy of shape (n_stimuli, height, width, 3).
+    """Decode (`load_image`) and resize images into a uint8 .npy of shape (n_stimuli, height, width, 3).
 
     The whole image is resized to the network's input, as Brain-Score does and as LaMem's square images ask:
     a centre crop would hide part of what the viewer remembered.
@@ -88,7 +90,7 @@ def write_pixels(
 
     def decode(image: Path) -> np.ndarray | InputError:
         try:
-            return np.asarray(load_image(image).resize((width, height), RESAMPLING[interpolation]))
+            return np.asarray(load_image(image, upright).resize((width, height), RESAMPLING[interpolation]))
         except InputError as error:
             return error
 

@@ -14,4 +14,5 @@ with job(snakemake) as say:
         interpolation,
         progress=every_few_seconds(say, f"images of {snakemake.wildcards.set}", len(table)),
         threads=snakemake.threads,
+        upright=snakemake.params.upright,
     )
