@@ -137,7 +137,7 @@ def test_table_of_the_reference_images_must_exist(config, catalogue):
         ),
         (
             {"source": "table", "table": "a.csv", "url": "http://a/b"},
-            ["'url'", "group, images, n_splits, on_bad_image, source, stratify, table"],
+            ["'url'", "group, images, memorability, n_splits, on_bad_image, source, stratify, table"],
         ),
         (
             {"source": "lamem", "n_splits": 5},
