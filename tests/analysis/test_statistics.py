@@ -169,7 +169,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("n_models", [5, 10, 64])
 def test_intervals_hold_the_truth_of_all_networks(kind, n_models):
-    """400 studies each: of 95% intervals 380 hold it; 365 or fewer are chance one time in a hundred."""
+    """400 studies each: of 95% intervals 380 hold it; 365 or fewer are chance one time in a thousand."""
     rng = np.random.default_rng([n_models, len(kind)])
     slope, slope_sd, level_sd = KINDS[kind]
 

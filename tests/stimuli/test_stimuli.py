@@ -271,8 +271,9 @@ def test_ids_and_paths_stay_text(tmp_path):
     assert read["memorability"].dtype == float
 
 
-def test_a_bad_table_is_not_written(tmp_path):
-    table = pd.DataFrame({"stimulus_id": ["1"], "path": ["a.png"], "memorability": [2.0]})
+@pytest.mark.parametrize("score", [2.0, -0.1])
+def test_a_bad_table_is_not_written(tmp_path, score):
+    table = pd.DataFrame({"stimulus_id": ["1"], "path": ["a.png"], "memorability": [score]})
     refusal(tables.write_table, tmp_path / "stimuli.csv", table)
     assert list(tmp_path.iterdir()) == []
 

@@ -50,6 +50,20 @@ def test_another_split_decodes_nothing_again(tiny_study, run_snakemake):
     assert list(pd.read_csv(tiny_study / STIMULI)["split_1"]) == list(table["split_1"])
 
 
+def test_corrected_scores_below_zero_reach_the_jobs(tiny_study, run_snakemake, configure):
+    table = pd.read_csv(tiny_study / "mine.csv")
+    table["memorability"] -= 0.4
+    table.to_csv(tiny_study / "mine.csv", index=False)
+    scores = "results/memorability/mine/tiny/penultimate.csv"
+    code, output = run_snakemake(tiny_study, "--cores", "1", "--quiet", "rules", "--", scores)
+    assert code != 0
+    assert "of scores corrected for false alarms say memorability: corrected in datasets" in output
+    configure(tiny_study, datasets=mine(memorability="corrected"))
+    ran(run_snakemake, tiny_study, scores)
+    staged = pd.read_csv(tiny_study / STIMULI)
+    assert np.allclose(staged["memorability"], table["memorability"])
+
+
 def test_duplicates_are_dropped_from_train(tiny_study, run_snakemake, configure):
     shutil.copy(tiny_study / "images/03.png", tiny_study / "images/45.png")
     table = pd.read_csv(tiny_study / "mine.csv").assign(split_1=["train"] * 40 + ["test"] * 8)

@@ -21,11 +21,12 @@ def of_networks(name: str) -> str:
 
 
 def kind(name: str) -> str:
-    """What `torch`'s device is: the GPU's name, or the processor's."""
-    if name.startswith("cuda"):
+    """What networks run on (`of_networks`): the GPU's name, or the processor's."""
+    device = of_networks(name)
+    if device.startswith("cuda"):
         import torch
 
-        return torch.cuda.get_device_name(name)
+        return torch.cuda.get_device_name(device)
     models = [line.partition(":")[2].strip() for line in read_lines("/proc/cpuinfo") if line.startswith("model name")]
     return models[0] if models else platform.processor() or platform.machine()
 

@@ -19,7 +19,7 @@ from memscore.errors import InputError
 # More than any image set has, LaMem's 3 GB among them: what is larger is an attack or a mistake.
 MOST_BYTES = 200 * 10**9
 TEMPORARY = re.compile(r"\..+-\d+-[0-9a-f]{8}\..+")
-HOUR = 3600
+HOUR = 3600  # seconds
 # Columns of results that name something.
 NAMES = ("model", "layer", "benchmark", "region", "scope", "best", "other", "dataset", "fitted", "tested", "rho")
 
@@ -45,12 +45,12 @@ def temporary_for(path: Path) -> Path:
     return path.with_name(f".{gethostname()}-{os.getpid()}-{token_hex(4)}.{path.name}")
 
 
-def sweep(*folders: str, older: float = HOUR) -> None:
-    """Remove what killed jobs left half-written below `folders`: temporary files and folders untouched for `older` s.
+def sweep(*folders: str) -> None:
+    """Remove what killed jobs left half-written below `folders`: temporary files and folders untouched for an hour.
 
     Jobs of a run whose scheduler was killed may still write: what they write is young.
     """
-    limit = time.time() - older
+    limit = time.time() - HOUR
     for folder in folders:
         for place, inner, names in os.walk(folder):
             for name in filter(TEMPORARY.fullmatch, [*inner, *names]):

@@ -120,8 +120,8 @@ def split_columns(table: pd.DataFrame) -> list[str]:
     return sorted((c for c in table if c.startswith("split_")), key=lambda c: (len(c), c))
 
 
-def write_table(path: str | Path, table: pd.DataFrame) -> None:
-    """Check a stimulus table and write it."""
-    check_table(table, path, corrected=True)
+def write_table(path: str | Path, table: pd.DataFrame, corrected: bool = False) -> None:
+    """Check a stimulus table (`check_table`) and write it."""
+    check_table(table, path, corrected)
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False)

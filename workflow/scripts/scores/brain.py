@@ -11,7 +11,7 @@ from memscore.stimuli.benchmarks import read_benchmark
 with job(snakemake) as say:
     given, params = snakemake.input, snakemake.params
     benchmarks = dict(zip(params.benchmarks, map(read_benchmark, given.benchmarks), strict=True))
-    rows, made_on = [], {"device": device.kind(device.of_networks(snakemake.config["device"]))}
+    rows, made_on = [], {"device": device.kind(snakemake.config["device"])}
     for layer, features in layers_of_job(snakemake, say, *given.pixels):
         for name, benchmark in benchmarks.items():
             similarity = brain.similarity(features, benchmark, params.normalise)

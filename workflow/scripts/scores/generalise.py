@@ -11,7 +11,7 @@ with job(snakemake) as say:
     observed = tuple(table["memorability"].to_numpy() for table in stimuli)
     n_fitted = len(observed[0])
     left_out = stimuli[0]["stimulus_id"].isin(tables.read_text(given.shared)["stimulus_id"]).to_numpy()
-    rows, made_on = [], {"device": device.kind(device.of_networks(snakemake.config["device"]))}
+    rows, made_on = [], {"device": device.kind(snakemake.config["device"])}
     for layer, both in layers_of_job(snakemake, say, *given.pixels):
         features = both[:n_fitted], both[n_fitted:]
         rho, note = memorability.generalise(features, observed, snakemake.params.components, left_out)

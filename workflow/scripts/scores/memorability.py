@@ -12,7 +12,7 @@ with job(snakemake) as say:
     table = tables.read_table(given.stimuli)
     observed = splits.memorability_scores(table)
     train, test = splits.memorability_splits(table, given.stimuli, components)
-    rows, made_on = [], {"device": device.kind(device.of_networks(snakemake.config["device"]))}
+    rows, made_on = [], {"device": device.kind(snakemake.config["device"])}
     for layer, features in layers_of_job(snakemake, say, *given.pixels):
         rho, note = memorability.score(features, observed, train, test, components)
         per_split = {f"memorability_split_{k + 1}": value for k, value in enumerate(rho)}

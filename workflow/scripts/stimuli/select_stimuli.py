@@ -14,4 +14,4 @@ with job(snakemake) as say:
         say=say,
     )
     write_frame(snakemake.output.duplicates, duplicates)
-    tables.write_table(snakemake.output.stimuli, table)
+    tables.write_table(snakemake.output.stimuli, table, corrected=True)  # staging has refused what is not

@@ -49,8 +49,9 @@ def stage_dataset(
     if score == SCORES["uncorrected"]:
         # A corrected score is no share of answers: human consistency cannot be had from it.
         table.insert(3, "n_responses", published["n_resp"])
-    tables.check_table(table, source, corrected=score == SCORES["corrected"])
-    tables.write_table(table_path, with_splits(table, dataset, seed, source))
+    corrected = score == SCORES["corrected"]
+    tables.check_table(table, source, corrected)
+    tables.write_table(table_path, with_splits(table, dataset, seed, source), corrected)
 
 
 def find_images(table: pd.DataFrame, images: Images, source: Path) -> list[str]:

@@ -39,7 +39,7 @@ def stage_dataset(
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise InputError(f"{source}: line {line}: no image {folder / missing[0]}{more}; set datasets: images")
     table["path"] = [str(file) for file in files]
-    tables.write_table(table_path, with_splits(table, dataset, seed, source))
+    tables.write_table(table_path, with_splits(table, dataset, seed, source), corrected)
 
 
 def require_columns(table: pd.DataFrame, columns: tuple[str, ...], source: Path) -> None:
