@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import shutil
 import stat
 import subprocess
 import tarfile
@@ -208,3 +209,60 @@ def test_progress(tmp_path, monkeypatch):
         said = []
         archives.unpack(path, tmp_path / f"{path.name} unpacked", said.append)
         assert said[-1].startswith(f"unpacking {path}: 0/0 MB (")
+
+
+# Zip in volumes
+
+
+@pytest.fixture
+def volumes(tmp_path):
+    """Info-ZIP's own: 400 kB in volumes of 64 kB, photographs.z01 … photographs.zip."""
+    if not shutil.which("zip"):
+        pytest.skip("no Info-ZIP zip on this machine, which makes zips in volumes")
+    source = tmp_path / "source"
+    for name, content in FILES.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes(content)
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    command = ["zip", "-q", "-r", "-s", "64k", str(packed / "photographs.zip"), "."]
+    subprocess.run(command, cwd=source, check=True)
+    names = sorted(packed.iterdir())
+    assert [path.name for path in names[:2]] == ["photographs.z01", "photographs.z02"]
+    assert len(names) > 5
+    return [*names[:-1], packed / "photographs.zip"]
+
+
+def test_a_zip_in_volumes_is_unpacked_as_one(volumes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = archives.unpacked_volumes(volumes)
+    assert files(folder) == FILES
+    assert archives.unpacked_volumes(volumes) == folder
+    assert list(archives.UNPACKED.iterdir()) == [folder]
+
+
+def test_volumes_joined_are_one_whole_zip(volumes, tmp_path):
+    """By the word of Info-ZIP; what its own `zip -s-` makes of these does not decompress (zip 3.0)."""
+    joined = tmp_path / "joined.zip"
+    archives.join(volumes, joined)
+    subprocess.run(["zip", "-q", "-T", str(joined)], check=True)
+    with zipfile.ZipFile(joined) as archive:
+        assert {archive.read(name) for name in archive.namelist() if not name.endswith("/")} == set(FILES.values())
+
+
+def test_volumes_that_are_not_all_there_are_refused(volumes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cases = {
+        "others are beside it; copy photographs.z01 and so on too": volumes[1:],
+        "not a whole archive": [*volumes[:-1], volumes[0]],
+    }
+    for words, given in cases.items():
+        with pytest.raises(InputError, match=words):
+            archives.unpacked_volumes(given)
+        assert list(archives.UNPACKED.iterdir()) == []
+    middle = bytearray(volumes[2].read_bytes())
+    middle[1000:1100] = bytes(100)
+    volumes[2].write_bytes(middle)
+    with pytest.raises(InputError, match=r"photographs.zip: not a whole archive"):
+        archives.unpacked_volumes(volumes)
+    assert list(archives.UNPACKED.iterdir()) == []

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 
 import numpy as np
@@ -277,3 +278,18 @@ def test_other_errors_of_the_disk_are_not_about_room(server, target, monkeypatch
     monkeypatch.setattr(download, "open", read_only, raising=False)
     with pytest.raises(OSError, match="Read-only"):
         fetch(server, target)
+
+
+def test_tree_id_is_what_git_says(tmp_path):
+    """Of names that Git sorts in its own way, and a folder in a folder."""
+    for name in ("a.txt", "a/b.txt", "a0", "a-", "z/z/z.bin", "é.jpg"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode() * 3)
+    git = ["git", "-c", "core.fileMode=false", "-c", "core.autocrlf=false"]
+    expected = []
+    for command in (["init", "-q"], ["add", "--all"], ["write-tree"]):
+        done = subprocess.run([*git, *command], cwd=tmp_path, check=True, capture_output=True, text=True)
+        expected.append(done.stdout.strip())
+    shutil.rmtree(tmp_path / ".git")
+    assert download.git_tree_id(tmp_path) == expected[-1]

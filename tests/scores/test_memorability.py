@@ -21,11 +21,27 @@ def layer(n, p, seed=0):
     return x.astype(np.float32), rng.binomial(80, 1 / (1 + np.exp(-1 - 0.5 * drive))) / 80
 
 
+def scored(*arguments):
+    """(ρ of each split, note) with a fixed number of components."""
+    prediction = memorability.score(*arguments)
+    return prediction.rho, prediction.note
+
+
+def across(*arguments):
+    """(ρ, note) from one data set to another."""
+    prediction = memorability.generalise(*arguments)
+    return prediction.rho[0], prediction.note
+
+
 def lamem_splits(n, k=5, seed=1):
     rng = np.random.default_rng(seed)
     n_train, n_val = round(0.766 * n), round(0.064 * n)
     parts = np.stack([rng.permutation(np.repeat([0, 1, 2], [n_train, n_val, n - n_train - n_val])) for _ in range(k)])
     return parts == 0, parts == 2
+
+
+def validation_of(train, test):
+    return ~(train | test)
 
 
 def independent_rho(x, y, train, test, n_components):
@@ -42,7 +58,7 @@ def independent_rho(x, y, train, test, n_components):
 def test_equals_scikit_learn_and_scipy(n, p, n_components):
     x, y = layer(n, p)
     train, test = lamem_splits(n)
-    rho, note = memorability.score(x, y, train, test, n_components)
+    rho, note = scored(x, y, train, test, n_components)
     assert note == ""
     assert rho.shape == (5,)
     np.testing.assert_allclose(rho, independent_rho(x, y, train, test, n_components), rtol=0, atol=1e-4)
@@ -54,20 +70,20 @@ def test_splits_with_scores_of_their_own():
     train, test = lamem_splits(200)
     noise = np.random.default_rng(2).normal(0, 0.05, (2, 200))
     own = np.stack([y, y + noise[0], y, y + noise[1], y + noise[0]])
-    rho, note = memorability.score(x, own, train, test, 25)
+    rho, note = scored(x, own, train, test, 25)
     assert note == ""
     for k in range(5):
         expected = independent_rho(x, own[k], train[[k]], test[[k]], 25)
         np.testing.assert_allclose(rho[[k]], expected, rtol=0, atol=1e-4)
-    same, _ = memorability.score(x, np.tile(y, (5, 1)), train, test, 25)
-    np.testing.assert_array_equal(same, memorability.score(x, y, train, test, 25)[0])
+    same, _ = scored(x, np.tile(y, (5, 1)), train, test, 25)
+    np.testing.assert_array_equal(same, scored(x, y, train, test, 25)[0])
 
 
 @pytest.mark.parametrize("p", [1, 3, 24])
 def test_fewer_features_than_components(p):
     x, y = layer(200, p)
     train, test = lamem_splits(200)
-    rho, note = memorability.score(x, y, train, test, 25)
+    rho, note = scored(x, y, train, test, 25)
     assert note == ""
     np.testing.assert_allclose(rho, independent_rho(x, y, train, test, p), rtol=0, atol=1e-4)
 
@@ -75,10 +91,10 @@ def test_fewer_features_than_components(p):
 def test_offset_scale_and_silent_features_change_nothing():
     x, y = layer(200, 60)
     train, test = lamem_splits(200)
-    expected, _ = memorability.score(x, y, train, test, 25)
+    expected, _ = scored(x, y, train, test, 25)
     silent = np.c_[x, np.full((200, 9), 0.1, np.float32)]
     for changed in (x.astype(np.float64) * 1e3 + 1e4, x[:, ::-1], silent):
-        rho, note = memorability.score(changed, y, train, test, 25)
+        rho, note = scored(changed, y, train, test, 25)
         assert note == ""
         np.testing.assert_allclose(rho, expected, rtol=0, atol=1e-4)
 
@@ -86,12 +102,12 @@ def test_offset_scale_and_silent_features_change_nothing():
 def test_validation_stimuli_are_neither_fitted_nor_tested():
     x, y = layer(200, 60)
     train, test = lamem_splits(200, k=1)
-    expected, _ = memorability.score(x, y, train, test, 25)
+    expected, _ = scored(x, y, train, test, 25)
     neither = ~(train | test)[0]
     assert neither.any()
     x[neither] = 1000.0
     y[neither] = 1 - y[neither]
-    np.testing.assert_allclose(memorability.score(x, y, train, test, 25)[0], expected, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(scored(x, y, train, test, 25)[0], expected, rtol=0, atol=1e-9)
 
 
 def test_test_scores_never_reach_the_fit():
@@ -113,15 +129,15 @@ def test_nothing_is_predicted_where_there_is_nothing_to_predict():
     rng = np.random.default_rng(2)
     n = 300
     train, test = lamem_splits(n, k=20)
-    rho, _ = memorability.score(rng.standard_normal((n, 500)), rng.random(n), train, test, 25)
+    rho, _ = scored(rng.standard_normal((n, 500)), rng.random(n), train, test, 25)
     assert abs(rho.mean()) < 3 / np.sqrt(n)
 
 
 def test_test_scores_flipped_flip_rho():
     x, y = layer(200, 60)
     train, test = lamem_splits(200, k=1)
-    rho, _ = memorability.score(x, y, train, test, 25)
-    flipped, _ = memorability.score(x, np.where(test[0], 1 - y, y), train, test, 25)
+    rho, _ = scored(x, y, train, test, 25)
+    flipped, _ = scored(x, np.where(test[0], 1 - y, y), train, test, 25)
     np.testing.assert_allclose(flipped, -rho, rtol=0, atol=1e-9)
 
 
@@ -129,7 +145,7 @@ def test_test_scores_flipped_flip_rho():
 def test_layer_with_one_number_that_is_none(value):
     x, y = layer(100, 30)
     x[3, 7] = value
-    rho, note = memorability.score(x, y, *lamem_splits(100), 25)
+    rho, note = scored(x, y, *lamem_splits(100), 25)
     assert np.isnan(rho).all()
     assert rho.shape == (5,)
     assert note == "not finite"
@@ -141,7 +157,7 @@ def test_constant_layer(value, p):
     _, y = layer(100, 1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        rho, note = memorability.score(np.full((100, p), value, np.float32), y, *lamem_splits(100), 25)
+        rho, note = scored(np.full((100, p), value, np.float32), y, *lamem_splits(100), 25)
     assert np.isnan(rho).all()
     assert rho.shape == (5,)
     assert note == "constant"
@@ -157,7 +173,7 @@ def test_layer_constant_in_training_has_no_rho_in_that_split(p, background):
     x[only] += np.random.default_rng(0).standard_normal(p)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        rho, note = memorability.score(x, y, train, test, 25)
+        rho, note = scored(x, y, train, test, 25)
     assert np.isnan(rho[0])
     assert note == "constant prediction"
 
@@ -167,7 +183,7 @@ def test_constant_scores_have_no_rho():
     train, test = lamem_splits(100)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        rho, note = memorability.score(x, np.where(test[2], 0.7, y), train, test, 25)
+        rho, note = scored(x, np.where(test[2], 0.7, y), train, test, 25)
     assert np.isnan(rho[2])
     assert note
 
@@ -195,33 +211,33 @@ def independent_across(x, y, n_components):
 def test_across_equals_scikit_learn_and_scipy(n, p):
     x, y = two_sets(n, p)
     for fitted, tested in ((x, y), (x[::-1], y[::-1])):
-        rho, note = memorability.generalise(fitted, tested, 25)
+        rho, note = across(fitted, tested, 25)
         assert note == ""
         assert rho == pytest.approx(independent_across(fitted, tested, min(25, p)), abs=1e-6)
 
 
 def test_across_has_a_direction():
     x, y = two_sets((300, 60))
-    assert memorability.generalise(x, y, 25)[0] != memorability.generalise(x[::-1], y[::-1], 25)[0]
+    assert across(x, y, 25)[0] != across(x[::-1], y[::-1], 25)[0]
 
 
 def test_across_predicts_without_the_tested_scores_and_offset():
     """What is predicted for one image depends neither on its own score nor on which others are predicted with it."""
     x, y = two_sets()
-    predicted = memorability.predict_other(x[0], x[1], y[0], 25)
+    predicted = memorability.predict_other(x[0], x[1], y[0], 25)[0]
     assert predicted.shape == (200,)
-    some = memorability.predict_other(x[0], x[1][50:60], y[0], 25)
+    some = memorability.predict_other(x[0], x[1][50:60], y[0], 25)[0]
     np.testing.assert_allclose(some, predicted[50:60], rtol=0, atol=1e-10)
-    other = memorability.predict_other(x[0], np.concatenate([x[1], 1e3 + x[1]]), y[0], 25)[:200]
+    other = memorability.predict_other(x[0], np.concatenate([x[1], 1e3 + x[1]]), y[0], 25)[0][:200]
     np.testing.assert_allclose(other, predicted, rtol=0, atol=1e-7)
-    flipped = memorability.generalise(x, (y[0], 1 - y[1]), 25)[0]
-    assert flipped == pytest.approx(-memorability.generalise(x, y, 25)[0], abs=1e-12)
+    flipped = across(x, (y[0], 1 - y[1]), 25)[0]
+    assert flipped == pytest.approx(-across(x, y, 25)[0], abs=1e-12)
 
 
 def test_nothing_goes_across_between_noise():
     rng = np.random.default_rng(4)
     x = rng.standard_normal((300, 500)), rng.standard_normal((2000, 500))
-    rho, _ = memorability.generalise(x, (rng.random(300), rng.random(2000)), 25)
+    rho, _ = across(x, (rng.random(300), rng.random(2000)), 25)
     assert abs(rho) < 3 / np.sqrt(2000)
 
 
@@ -231,7 +247,7 @@ def test_nothing_goes_across_between_noise():
 def test_a_layer_flawed_on_one_set_has_no_rho_across(which, value, note):
     x, y = two_sets()
     x[which][:] = value
-    rho, said = memorability.generalise(x, y, 25)
+    rho, said = across(x, y, 25)
     assert np.isnan(rho)
     assert said == f"{note} where {('fitted', 'tested')[which]}"
 
@@ -240,6 +256,101 @@ def test_a_layer_flawed_on_one_set_has_no_rho_across(which, value, note):
 def test_constant_scores_of_one_set_have_no_rho_across():
     x, y = two_sets()
     for scores in ((np.full(300, 0.7), y[1]), (y[0], np.full(200, 0.7))):
-        rho, note = memorability.generalise(x, scores, 25)
+        rho, note = across(x, scores, 25)
         assert np.isnan(rho)
         assert note == "constant prediction"
+
+
+def independent_choice(x, y, train, validation, test, most):
+    """(number of components that is best on the validation stimuli, its ρ on test), a model fitted for each number."""
+    x, rhos = x.astype(np.float64), []
+    for k in range(1, most + 1):
+        model = PLSRegression(k, scale=False).fit(x[train], y[train])
+        rhos.append([spearmanr(model.predict(x[rows]).ravel(), y[rows]).statistic for rows in (validation, test)])
+    best = int(np.argmax(np.array(rhos)[:, 0]))
+    return best + 1, rhos[best][1]
+
+
+@pytest.mark.parametrize(("n", "p"), [(400, 100), (200, 600), (300, 7)])
+def test_chosen_components_are_scikit_learns(n, p):
+    x, y = layer(n, p)
+    train, test = lamem_splits(n)
+    chosen = memorability.score(x, y, train, test, 25, validation_of(train, test))
+    expected = [
+        independent_choice(x, y, *sides, min(p, 25)) for sides in zip(train, ~(train | test), test, strict=True)
+    ]
+    assert chosen.note == ""
+    assert list(chosen.n_components) == [k for k, _ in expected]
+    np.testing.assert_allclose(chosen.rho, [rho for _, rho in expected], rtol=0, atol=1e-4)
+    assert len(set(chosen.n_components)) > 1
+    assert set(memorability.score(x, y, train, test, 25).n_components) == {min(p, 25)}
+
+
+def test_chosen_components_overfit_less():
+    """Few stimuli, much noise: 25 components learn the noise, and a few are better."""
+    x, y = layer(300, 400)
+    train, test = lamem_splits(300, k=20)
+    chosen = memorability.score(x, y, train, test, 25, validation_of(train, test))
+    assert chosen.rho.mean() > memorability.score(x, y, train, test, 25).rho.mean() + 0.02
+    assert chosen.n_components.mean() < 15
+
+
+def test_what_is_tested_has_no_part_in_the_choice():
+    """Whatever the viewers said of test images, as many components are chosen; of validation images, others."""
+    x, y = layer(200, 60)
+    train, test = lamem_splits(200)
+    validation = validation_of(train, test)
+    chosen = memorability.score(x, y, train, test, 25, validation).n_components
+    shuffled = np.random.default_rng(0).permutation(y)
+    for other in (1 - y, shuffled):
+        own = np.where(test, other, y)
+        assert (own != y).any()
+        np.testing.assert_array_equal(memorability.score(x, own, train, test, 25, validation).n_components, chosen)
+    own = np.where(validation, shuffled, y)
+    assert (memorability.score(x, own, train, test, 25, validation).n_components != chosen).any()
+
+
+def mean_rho_of_noise(validation_is_test):
+    """Mean ρ over 100 splits of features that say nothing, with as many components as validate best."""
+    rng, n = np.random.default_rng(3), 300
+    train, test = lamem_splits(n, k=100)
+    validation = test if validation_is_test else validation_of(train, test)
+    x, y = rng.standard_normal((n, 200)), rng.random((100, n))
+    return memorability.score(x, y, train, test, 25, validation).rho.mean()
+
+
+def test_a_choice_that_leaks_would_be_seen():
+    """Features that say nothing predict nothing; choose on test, which is the leak, and they seem to."""
+    bound = 3 / np.sqrt(100 * 51)  # standard errors of a mean of 100 rank correlations over 51 test stimuli
+    assert abs(mean_rho_of_noise(validation_is_test=False)) < bound
+    assert mean_rho_of_noise(validation_is_test=True) > 2 * bound
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_choice_without_any_validation_to_rank():
+    """Where validation scores are all one, the fewest components are taken, and nothing breaks."""
+    x, y = layer(100, 30)
+    train, test = lamem_splits(100)
+    validation = validation_of(train, test)
+    chosen = memorability.score(x, np.where(validation[0], 0.5, y), train, test, 25, validation)
+    assert chosen.n_components[0] == 1
+    assert np.isfinite(chosen.rho).all()
+    flawed = memorability.score(np.full((100, 3), np.nan), y, train, test, 25, validation)
+    assert np.isnan(flawed.rho).all()
+    assert set(flawed.n_components) == {0}
+
+
+@pytest.mark.parametrize("left_out", [None, "some"])
+def test_across_chooses_inside_the_fitted_set(left_out):
+    (x, other), (y, tested) = two_sets()
+    rng = np.random.default_rng(5)
+    validation = rng.random(300) < 0.2
+    left_out = None if left_out is None else rng.random(300) < 0.1
+    used = np.ones(300, bool) if left_out is None else ~left_out
+    chosen = memorability.generalise((x, other), (y, tested), 25, left_out, validation)
+    k, _ = independent_choice(x, y, used & ~validation, used & validation, used, 25)
+    assert list(chosen.n_components) == [k]
+    expected = independent_across((x[used], other), (y[used], tested), k)
+    assert chosen.rho[0] == pytest.approx(expected, abs=1e-6)
+    flipped = memorability.generalise((x, other), (y, 1 - tested), 25, left_out, validation)
+    assert list(flipped.n_components) == [k]

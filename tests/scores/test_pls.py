@@ -409,3 +409,29 @@ def test_in_several_threads(monkeypatch, n, p, m, targets):
     alone = predict_splits(x, y, train, 10)
     monkeypatch.setattr(pls, "_blas_threads", lambda: 3)
     np.testing.assert_allclose(predict_splits(x, y, train, 10), alone, rtol=0, atol=TOLERANCE * y.std())
+
+
+@pytest.mark.parametrize("m", [1, 3, 40])
+@pytest.mark.parametrize(("n", "p"), [(120, 40), (60, 200)])
+def test_one_fit_has_the_models_of_every_number_of_components(n, p, m):
+    x, y = latent(n, p, m)
+    train = random_splits(n)
+    fitted, some = fit_splits(x, y, train, 12), np.arange(5, n, 3)
+    for k in range(1, 13):
+        alone = fit_splits(x, y, train, k)
+        for split in range(len(train)):
+            expected = alone.predict(split, some)
+            scale = max(y.std(), 1e-300)
+            np.testing.assert_allclose(fitted.predict(split, some, k), expected, rtol=0, atol=1e-9 * scale)
+            by_components = fitted.predict_by_components(split, some)
+            assert by_components.shape == (12, len(some), m)
+            np.testing.assert_allclose(by_components[k - 1], expected, rtol=0, atol=1e-9 * scale)
+
+
+def test_components_beyond_the_rank_add_nothing():
+    x, y = latent(80, 30, 1, rank=4)
+    fitted = fit_splits(x, y, random_splits(80), 25)
+    by_components = fitted.predict_by_components(0)
+    np.testing.assert_allclose(by_components[4:], np.broadcast_to(by_components[4], (21, 80, 1)), rtol=0, atol=1e-9)
+    on_torch = fit_splits(torch.from_numpy(x), y, random_splits(80), 25).predict_by_components(0)
+    np.testing.assert_allclose(on_torch, by_components, rtol=0, atol=1e-9)

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from memscore.errors import InputError
-from memscore.stimuli import consistency
+from memscore.stimuli import consistency, tables
 
 
 def chances(n_images, seed=0):
@@ -118,3 +118,53 @@ def test_described():
     assert consistency.described(None) == consistency.described({"human_consistency": np.nan, "source": ""}) == ""
     row = {"human_consistency": 0.68, "source": "published: Khosla et al. 2015"}
     assert consistency.described(row) == "human consistency 0.68 (published: Khosla et al. 2015, Spearman–Brown)"
+
+
+def halves_of(p, n_halvings, n=40, seed=4):
+    """Scores by halves of the same viewers, halved so many times, and of all of them."""
+    rng = np.random.default_rng(seed)
+    viewers = rng.random((2 * n, len(p))) < p
+    table = pd.DataFrame({"stimulus_id": [f"{i}" for i in range(len(p))], "path": "x", "memorability": viewers.mean(0)})
+    for k in range(1, n_halvings + 1):
+        order = rng.permutation(2 * n)
+        table[f"half_a_{k}"], table[f"half_b_{k}"] = viewers[order[:n]].mean(0), viewers[order[n:]].mean(0)
+    return table
+
+
+def test_given_halves_are_correlated_pair_by_pair_and_corrected():
+    p = chances(5_000)
+    table = halves_of(p, 3)
+    row = row_of(table)
+    rhos = [spearmanr(table[f"half_a_{k}"], table[f"half_b_{k}"]).statistic for k in (1, 2, 3)]
+    assert row["split_half"] == pytest.approx(np.mean(rhos), abs=1e-12)
+    assert row["human_consistency"] == pytest.approx(2 * np.mean(rhos) / (1 + np.mean(rhos)), abs=1e-12)
+    others = np.random.default_rng(9).binomial(80, p) / 80
+    assert row["human_consistency"] == pytest.approx(spearmanr(table["memorability"], others).statistic, abs=0.015)
+    assert row["source"] == "3 given halvings of the people"
+    assert row["n_images"] == 5_000
+
+
+def test_one_given_halving_goes_before_responses_and_counts_images_that_both_halves_saw():
+    table = halves_of(chances(400), 1).rename(columns={"half_a_1": "half_a", "half_b_1": "half_b"})
+    table["n_responses"] = 80
+    table.loc[:9, "half_a"] = np.nan
+    row = row_of(table)
+    assert (row["source"], row["n_images"]) == ("1 given halving of the people", 390)
+    assert row["split_half"] == pytest.approx(spearmanr(table["half_a"][10:], table["half_b"][10:]).statistic)
+    assert np.isnan(row_of(table.head(12))["split_half"])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda t: t.drop(columns="half_b_2"), "column half_a_2 is there without half_b_2; add it, or remove both"),
+        (lambda t: t.drop(columns="half_a_1"), "column half_b_1 is there without half_a_1"),
+        (lambda t: t.assign(half_b_1=80), "line 2: half_b_1 of '0' is 80; it must be a number in [0, 1]"),
+        (lambda t: t.assign(half_a_2="?"), "line 2: half_a_2 of '0' is ?"),
+    ],
+)
+def test_bad_halves_are_refused(spoil, words):
+    table = spoil(halves_of(chances(20), 2))
+    with pytest.raises(InputError) as caught:
+        tables.check_table(table, "mine.csv")
+    assert words in str(caught.value)

@@ -285,7 +285,7 @@ def test_duplicates_leave_train_and_nothing_else(images):
     assert list(table["split_2"]) == ["val", "unused", "test", "test"]
     pd.testing.assert_frame_equal(table[["stimulus_id", "path", "memorability"]], staged()[:4].iloc[:, :3])
     assert len(pairs) == 3
-    train, test = memorability_splits(table.assign(split_2=table["split_1"]).iloc[[0, 1, 2, 3] * 3], "x", 2)
+    train, test, _ = memorability_splits(table.assign(split_2=table["split_1"]).iloc[[0, 1, 2, 3] * 3], "x", 2)
     assert train[0].sum() == 3
     assert test[0].sum() == 3
 

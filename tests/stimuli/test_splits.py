@@ -190,3 +190,49 @@ def test_photographs_of_the_default_study(tmp_path, monkeypatch, dataset, sides)
         assert (table[split] == "test").sum() == pytest.approx(45, abs=4)
         on = table[table[split] != "val"].groupby("object_name")[split].nunique()
         assert on.max() == sides
+
+
+@unhurried
+@given(n=st.integers(6, 400), seed=st.integers(0, 2**32 - 1), share=st.floats(0.3, 1))
+def test_validation_is_cut_from_train_alike_in_scores_whatever_the_order(n, seed, share):
+    rng = np.random.default_rng(seed)
+    table = pd.DataFrame({"stimulus_id": ids_of(n), "memorability": rng.integers(0, 20, n) / 20})
+    train = rng.random(n) < share
+    train[:6] = True
+    cut = splits.cut_validation(table, train)
+    assert not (cut & ~train).any()
+    assert cut.sum() == max(3, round(3_741 / 48_741 * train.sum()))
+    order = rng.permutation(n)
+    np.testing.assert_array_equal(splits.cut_validation(table.iloc[order], train[order]), cut[order])
+    ranks = table["memorability"][train].rank(method="first").to_numpy() / train.sum()
+    assert abs(ranks[cut[train]].mean() - 0.5) < 0.25
+
+
+def choosing_table(n_train, n_val, n_test):
+    sides = np.repeat(["train", "val", "test"], [n_train, n_val, n_test])
+    scores = np.linspace(0.2, 0.9, len(sides))
+    return pd.DataFrame({"stimulus_id": ids_of(len(sides)), "memorability": scores, "split_1": sides})
+
+
+def test_a_split_with_validation_keeps_it_and_one_without_cuts_it_from_train():
+    table = choosing_table(40, 6, 10)
+    train, test, validation = splits.memorability_splits(table, "x", 25, choose=True)
+    assert (train.sum(), validation.sum(), test.sum()) == (40, 6, 10)
+    assert list(np.flatnonzero(validation[0])) == list(range(40, 46))
+    assert splits.memorability_splits(table, "x", 25)[2] is None
+    for few in (0, 2):
+        train, test, validation = splits.memorability_splits(choosing_table(40, few, 10), "x", 25, choose=True)
+        assert (train.sum(), validation.sum(), test.sum()) == (37, 3 + few, 10)
+        assert not (train & validation | train & test | validation & test).any()
+
+
+def test_ten_photographs_are_enough_to_choose_and_five_are_not():
+    train, _, validation = splits.memorability_splits(choosing_table(6, 1, 3), "x", 25, choose=True)
+    assert (train.sum(), validation.sum()) == (3, 4)
+    with pytest.raises(InputError, match="split_1 trains on 1 stimuli, PLS needs 3; add stimuli"):
+        splits.memorability_splits(choosing_table(4, 1, 3), "x", 25, choose=True)
+
+
+def test_across_data_sets_is_chosen_on_what_the_first_split_holds_out():
+    table = choosing_table(5, 2, 3).assign(split_2="train")
+    assert list(np.flatnonzero(splits.held_out_by_the_first(table))) == [5, 6, 7, 8, 9]

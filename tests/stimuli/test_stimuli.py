@@ -290,7 +290,7 @@ def test_splits_are_masks_in_numeric_order():
     for k, column in enumerate(columns):
         column[k] = "val"
     table = split_table(*columns).iloc[:, [10, *range(10)]]
-    train, test = memorability_splits(table, "stimuli.csv", 5)
+    train, test, _ = memorability_splits(table, "stimuli.csv", 5)
     assert train.shape == test.shape == (11, 12)
     for k in range(11):
         assert list(np.flatnonzero(train[k])) == [i for i in range(8) if i != k]

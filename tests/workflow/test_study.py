@@ -84,6 +84,9 @@ def test_default_config_is_accepted(config, catalogue):
         ("datasets.mine", {"source": "lamen"}, ["datasets: mine: source:", "'lamen'", "table"]),
         ("datasets.my set", {"source": "simulated"}, ["datasets:", "'my set'"]),
         ("memorability.dataset", "lamem", ["memorability: dataset:", "'lamem'", "tiles"]),
+        ("memorability.components", 0, ["memorability: components:", "0"]),
+        ("memorability.components", "best", ["memorability: components:", "'best'"]),
+        ("memorability.max_components", 0, ["memorability: max_components:", "0"]),
         ("brain.benchmarks", [], ["brain: benchmarks:", "[]"]),
         ("brain.benchmarks", ["simulated.V3"], ["brain: benchmarks:", "'simulated.V3'"]),
         ("brain.normalise", "r2", ["brain: normalise:", "'r2'", "explained_variance"]),
@@ -153,6 +156,8 @@ def test_table_of_the_reference_images_must_exist(config, catalogue):
         ({"source": "lamem", "directory": "nowhere"}, ["directory: no folder nowhere; give a path from the repo"]),
         ({"source": "lamem", "directory": "Snakefile"}, ["directory: no folder Snakefile"]),
         ({"source": "lamem", "archive": "lamem.tar.gz"}, ["archive: no file lamem.tar.gz; give a path from the repo"]),
+        ({"source": "lnsim", "group": "scene"}, ["'group'", "archive, directory, drop_duplicates, n_splits"]),
+        ({"source": "lnsim", "directory": "nowhere"}, ["directory: no folder nowhere"]),
         ({"source": "memcat"}, ["memcat cannot be downloaded; name its directory: or archive:"]),
         ({"source": "memcat", "archive": ["Snakefile", "nowhere.zip"]}, ["archive: no file nowhere.zip"]),
         ({"source": "memcat", "archive": []}, ["archive:", "[]"]),
@@ -181,6 +186,9 @@ def test_data_set_that_cannot_be_found_is_refused(config, catalogue, repository,
         {"source": "lamem", "url": "https://mirror.example/lamem.tar.gz", "sha256": "0" * 64},
         {"source": "lamem", "archive": "Snakefile", "sha256": "0" * 64},
         {"source": "lamem", "directory": "config"},
+        {"source": "lnsim"},
+        {"source": "lnsim", "url": "https://mirror.example/lnsim.zip", "n_splits": 3},
+        {"source": "lnsim", "directory": "config"},
         {"source": "memcat", "directory": "config", "memorability": "corrected", "group": "category", "n_splits": 3},
         {"source": "memcat", "archive": ["Snakefile", "README.md"], "table": "README.md"},
         {"source": "figrim", "archive": "Snakefile", "table": "README.md", "group": "category"},
@@ -283,7 +291,8 @@ def test_missing_files_are_refused(config, catalogue, tmp_path):
     assert "nowhere.tsv" in refusal(config | {"models": "nowhere.tsv"}, catalogue)
     assert "model_plugins: no file nowhere.py" in refusal(config | {"model_plugins": ["nowhere.py"]}, catalogue)
     datasets = {"mine": {"source": "table", "table": "nowhere.csv"}}
-    message = refusal(config | {"datasets": datasets, "memorability": {"dataset": "mine", "components": 5}}, catalogue)
+    memorability = {"dataset": "mine", "components": 5, "max_components": 25}
+    message = refusal(config | {"datasets": datasets, "memorability": memorability}, catalogue)
     assert "datasets: mine:" in message
     assert "nowhere.csv" in message
 

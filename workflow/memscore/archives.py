@@ -1,14 +1,16 @@
 """Unpacking other people's archives: files and folders below one folder, or nothing."""
 
 import gzip
+import hashlib
 import os
 import re
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -41,31 +43,96 @@ def unpacked(archive: str | Path, pinned: str | None = None, say: Callable[[str]
     return folder
 
 
-def unpack(archive: str | Path, folder: Path, say: Callable[[str], None] = lambda message: None) -> None:
+def unpacked_volumes(volumes: Sequence[Path], say: Callable[[str], None] = lambda message: None) -> Path:
+    """The folder with what a zip in volumes holds (`.z01`, `.z02`, …, `.zip` last), unpacked unless it is there."""
+    digest = hashlib.sha256("".join(map(sha256, volumes)).encode()).hexdigest()
+    folder = UNPACKED / f"{volumes[-1].stem}-{digest[:12]}"
+    if not folder.is_dir():
+        joined = temporary_for(folder.with_name(f"{folder.name}.zip"))
+        joined.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with enough_room(folder, "make room and start again"):
+                join(volumes, joined)
+            unpack(joined, folder, say, called=volumes[-1])
+        finally:
+            joined.unlink(missing_ok=True)
+    return folder
+
+
+def join(volumes: Sequence[Path], path: Path) -> None:
+    """Write a zip's volumes into one file, as `zip -s- --out` does, whose directory says where members begin in it.
+
+    PKWARE's APPNOTE 6.3, sections 4.3.12 and 4.3.16. Raises InputError where a volume is missing, or for ZIP64.
+    """
+    last, starts = volumes[-1], [0]
+    with open(path, "w+b") as file:
+        for volume in volumes:
+            with open(volume, "rb") as part:
+                shutil.copyfileobj(part, file, CHUNK_BYTES)
+            starts.append(file.tell())
+        file.seek(max(0, starts[-1] - 65_557))  # the end of a directory and the longest comment
+        end = file.tell()
+        tail = file.read()
+        found = tail.rfind(b"PK\x05\x06")
+        if found < 0 or len(tail) - found < 22:
+            raise InputError(f"{last}: not a whole archive; copy or download it again")
+        number, begun, _, n_members, size, offset = struct.unpack_from("<4H2I", tail, found + 4)
+        if 0xFFFF in (number, n_members) or 0xFFFFFFFF in (size, offset):
+            raise InputError(f"{last}: too large to join; join it by hand: zip -s- {last.name} --out joined.zip")
+        if number + 1 != len(volumes):
+            raise InputError(
+                f"{last}: is volume {number + 1} of its archive, and {len(volumes) - 1} others are beside it; copy "
+                f"{last.stem}.z01 and so on too"
+            )
+        directory_start = starts[begun] + offset
+        file.seek(directory_start)
+        directory = bytearray(file.read(size))
+        at = 0
+        while at + 46 <= len(directory):
+            lengths = struct.unpack_from("<3H", directory, at + 28)
+            (volume,), (begins,) = (struct.unpack_from(kind, directory, at + k) for kind, k in (("<H", 34), ("<I", 42)))
+            struct.pack_into("<H", directory, at + 34, 0)
+            struct.pack_into("<I", directory, at + 42, begins + starts[min(volume, number)])
+            at += 46 + sum(lengths)
+        file.seek(directory_start)
+        file.write(directory)
+        file.seek(end + found + 4)
+        file.write(struct.pack("<4H2I", 0, 0, n_members, n_members, size, directory_start))
+
+
+def unpack(
+    archive: str | Path,
+    folder: Path,
+    say: Callable[[str], None] = lambda message: None,
+    called: str | Path | None = None,
+) -> None:
     """Unpack a whole archive to a folder that is not there yet.
+
+    called : what its user calls it, where that is not `archive`
 
     Raises InputError, and leaves nothing, for an archive that is not whole, that holds anything but files and folders
     below it, or more than `MOST_BYTES` of them. Checked here, since tarfile's filters came with Python 3.11.4.
     """
+    source = str(called or archive)
     temporary = temporary_for(folder)
     temporary.mkdir(parents=True)
     try:
         with enough_room(folder, "make room and start again"), open(archive, "rb") as file:
-            progress = every_few_seconds(say, f"unpacking {archive}", os.path.getsize(archive), 0, MEGABYTE, " MB")
+            progress = every_few_seconds(say, f"unpacking {source}", os.path.getsize(archive), 0, MEGABYTE, " MB")
             room = MOST_BYTES
-            for name, declared, content in _members(file, str(archive)):
-                _refuse_bomb(declared <= room, str(archive))
+            for name, declared, content in _members(file, source):
+                _refuse_bomb(declared <= room, source)
                 # What is declared may be less than what comes.
-                room -= _write(temporary / _inside(name, str(archive)), content, room)
-                _refuse_bomb(room >= 0, str(archive))
+                room -= _write(temporary / _inside(name, source), content, room)
+                _refuse_bomb(room >= 0, source)
                 progress(file.tell())
         # Another job may have unpacked the same archive meanwhile.
         if not folder.is_dir():
             os.replace(temporary, folder)
     except BROKEN as error:
-        raise InputError(f"{archive}: not a whole archive ({_first_line(error)}); copy or download it again") from error
+        raise InputError(f"{source}: not a whole archive ({_first_line(error)}); copy or download it again") from error
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise InputError(f"{archive}: has a file where it has a folder ({error}); pack it again") from error
+        raise InputError(f"{source}: has a file where it has a folder ({error}); pack it again") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

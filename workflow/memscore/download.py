@@ -182,3 +182,15 @@ def git_blob_id(path: str | Path) -> str:
         while chunk := file.read(CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def git_tree_id(folder: str | Path) -> str:
+    """The id that Git gives a folder of plain files and folders, as `git ls-tree` prints it; an executable is plain."""
+    entries = []
+    for path in Path(folder).iterdir():
+        mode, identity = ("40000", git_tree_id(path)) if path.is_dir() else ("100644", git_blob_id(path))
+        # Git sorts a folder as if its name ended in a slash.
+        key = os.fsencode(path.name) + (b"/" if path.is_dir() else b"")
+        entries.append((key, f"{mode} ".encode() + os.fsencode(path.name) + b"\0" + bytes.fromhex(identity)))
+    content = b"".join(entry for _, entry in sorted(entries))
+    return hashlib.sha1(f"tree {len(content)}\0".encode() + content, usedforsecurity=False).hexdigest()

@@ -175,6 +175,17 @@ class Study:
         """The stimulus set whose memorability is predicted."""
         return self.config["memorability"]["dataset"] if self.config["memorability"] else None
 
+    @property
+    def n_components(self) -> int:
+        """Of the memorability regression: how many PLS components, or the most that may be chosen."""
+        asked = self.config["memorability"] or {"components": 0}
+        return asked["max_components"] if asked["components"] == "auto" else asked["components"]
+
+    @property
+    def chooses_components(self) -> bool:
+        """Whether that number is chosen for each layer and split."""
+        return bool(self.config["memorability"]) and self.config["memorability"]["components"] == "auto"
+
     def dataset_source(self, name: str) -> dict:
         """What the config says about where a dataset comes from, without what is done with its flaws."""
         return {key: value for key, value in self.config["datasets"][name].items() if key not in FLAWS}

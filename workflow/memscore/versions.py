@@ -18,13 +18,13 @@ STEPS = {
     "architectures": (2, "networks/architectures"),
     "weights": (2, "networks/weights networks/architectures"),
     "layers": (3, "networks/extraction networks/reduction networks/streaming networks/architectures"),
-    "memorability": (1, "scores/memorability scores/pls stimuli/splits correlation"),
+    "memorability": (2, "scores/memorability scores/pls stimuli/splits correlation"),
     "brain": (1, "scores/brain scores/pls stimuli/benchmarks correlation"),
     "audit": (1, "scores/audit"),
-    "tables": (1, "analysis/tables"),
+    "tables": (2, "analysis/tables"),
     "statistics": (3, "analysis/statistics analysis/tables"),
     "provenance": (1, "report/provenance"),
-    "report": (3, "report names"),
+    "report": (4, "report names"),
 }
 
 

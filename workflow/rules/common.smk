@@ -11,7 +11,7 @@ sys.path.insert(0, PACKAGE)
 
 from memscore import device, files, openblas, study, versions
 from memscore.errors import InputError
-from memscore.stimuli import state
+from memscore.stimuli import splits, state
 
 # Whose workflow has this as a module may have a package of its own.
 PYTHONPATH = os.pathsep.join(filter(None, [PACKAGE, os.environ.get("PYTHONPATH")]))

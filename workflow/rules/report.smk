@@ -67,6 +67,7 @@ rule summary:
         version=versions.of("report"),
         benchmarks=STUDY.benchmarks(),
         dataset=STUDY.dataset,
+        source=STUDY.dataset_source(STUDY.dataset)["source"] if STUDY.dataset else None,
         simulated=STUDY.simulated,
     message:
         "The answer in words: results/summary.rst"

@@ -19,7 +19,8 @@ rule memorability:
     params:
         **NETWORK_PARAMS,
         version=versions.of("layers", "memorability"),
-        components=lookup("memorability/components", within=config, default=None),
+        n_components=STUDY.n_components,
+        choose=STUDY.chooses_components,
     message:
         "Memorability from {wildcards.model} {wildcards.layers} on {wildcards.set}"
     script:
@@ -74,7 +75,8 @@ rule generalise:
     params:
         **NETWORK_PARAMS,
         version=versions.of("layers", "memorability"),
-        components=lookup("memorability/components", within=config, default=None),
+        n_components=STUDY.n_components,
+        choose=STUDY.chooses_components,
     message:
         "{wildcards.model} {wildcards.layers}: fitted on {wildcards.fitted}, tested on {wildcards.tested}"
     script:

@@ -88,7 +88,7 @@ rule shared_stimuli:
         "../../envs/memscore.yaml"
     params:
         version=versions.of("stimuli"),
-        components=lookup("memorability/components", within=config, default=None),
+        n_fewest=splits.fewest_training(STUDY.n_components, STUDY.chooses_components),
     message:
         "Images of {wildcards.fitted} that are in {wildcards.tested} too"
     script:

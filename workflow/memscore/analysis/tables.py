@@ -25,7 +25,8 @@ def generalisation(
 
     within : by data set, rows of its memorability jobs; they become columns `within.<set>`
     across : by (fitted on, tested on), rows of the jobs across; they become `across.<fitted on>.<tested on>`,
-        and `left_out.<fitted on>.<tested on>`, how many images of the one are in the other too and were not fitted
+        `components.<fitted on>.<tested on>` and `left_out.<fitted on>.<tested on>`, how many images of the one are in
+        the other too and were not fitted
 
     Notes say which ρ they are of.
     """
@@ -33,7 +34,8 @@ def generalisation(
     scores |= {f"across.{fitted}.{tested}": rows for (fitted, tested), rows in across.items()}
     named = []
     for column, rows in scores.items():
-        columns = {"memorability": column, "n_left_out": column.replace("across.", "left_out.", 1)}
+        pair = column.partition(".")[2]
+        columns = {"memorability": column, "components": f"components.{pair}", "n_left_out": f"left_out.{pair}"}
         rows = rows[["model", "layer", "note", *rows.columns.intersection(list(columns))]].rename(columns=columns)
         named.append(rows.assign(note=(f"{column}: " + rows["note"].astype(object)).where(rows["note"].notna())))
     return _beside(models, [*named, None if brain is None else _wide(brain)])

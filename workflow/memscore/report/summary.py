@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from memscore.analysis.statistics import ALL_TRAINED, FEWEST_NETWORKS, ranked
+from memscore.analysis.statistics import ALL_TRAINED
 from memscore.analysis.tables import ceiling, similarity
-from memscore.names import region
+from memscore.names import region, stimulus_set_of
+from memscore.report.answer import best_row, called, count, interval, keeps_up, relation
 from memscore.stimuli.consistency import described
 
 # By whether memorability is predicted, and whether layers are compared with the brain.
@@ -24,17 +25,23 @@ QUESTION = {
 SIMULATED = {
     (True, True): "**The brain and the viewers of this study are simulated:** it shows that the method finds a known "
     "answer, and says nothing about real brains or people.",
-    (True, False): "**The brain of this study is simulated;** the memorability scores are real.",
-    (False, True): "**The viewers of this study are simulated;** the recordings are real.",
-    (False, False): "",
-}
-SIMULATED_HALF = {
     (True, False): "**The brain of this study is simulated:** it shows that the method finds a known answer, and says "
     "nothing about real brains.",
     (False, True): "**The viewers of this study are simulated:** it shows that the method finds a known answer, and "
     "says nothing about real people.",
     (False, False): "",
 }
+# Whose photographs and scores, by the source of a data set; whose recordings, by the stimulus set of a benchmark.
+PEOPLE = {
+    "lamem": "**Memorability is real:** photographs and scores of LaMem (Khosla et al. 2015).",
+    "lnsim": "**Memorability is real:** outdoor photographs of LNSIM, and how many people recognised each "
+    "(Lu et al. 2020).",
+    "memcat": "**Memorability is real:** photographs and scores of MemCat (Goetschalckx & Wagemans 2019).",
+    "figrim": "**Memorability is real:** photographs and scores of FIGRIM (Bylinskii et al. 2015).",
+    "table": "Memorability is what the table of *{dataset}* says.",
+}
+RECORDINGS = {"cowley2023": "**The brain is real:** neurons of macaque V4 shown natural images (Cowley et al. 2023)."}
+BRAINSCORE = "**The brain is real:** recordings of {sets}, as Brain-Score publishes them."
 
 
 def banner(simulated: Mapping[str, bool]) -> str:
@@ -52,19 +59,20 @@ def write(
     simulated: Mapping[str, bool],
     consistency: Mapping | None = None,
     rests_on: str = "",
+    source: str | None = None,
 ) -> str:
     """reStructuredText of the front page, from the tables `layers.csv`, `correlations.csv` and `differences.csv`.
 
     correlations, differences : empty for a study of one half, which tells its best layers instead
     consistency : how far viewers agree, from `consistency.read`; None for a study without memorability
     rests_on : the sentence of `provenance.described`
+    source : of the data set, as in the config
     """
     halves = bool(dataset), bool(benchmarks)
-    made_up = SIMULATED if all(halves) else SIMULATED_HALF
-    parts = [heading("Question"), QUESTION[halves], made_up[simulated["brain"], simulated["viewers"]]]
-    parts += [heading("Answer")]
+    parts = [heading("Question"), QUESTION[halves], SIMULATED[simulated["brain"], simulated["viewers"]]]
+    parts += [real(dataset, source, benchmarks), heading("Answer")]
     if all(halves):
-        parts += [relation(correlations, differences, benchmarks), relation_table(correlations)]
+        parts += [relation(layers, correlations, differences, benchmarks), relation_table(correlations)]
     elif benchmarks:
         parts += [f"* {most_similar(layers, benchmark)}" for benchmark in benchmarks]
     else:
@@ -78,41 +86,19 @@ def heading(text: str) -> str:
     return f"{text}\n{'-' * len(text)}"
 
 
-def relation(correlations: pd.DataFrame, differences: pd.DataFrame, benchmarks: list[str]) -> str:
-    """Which area's likeness goes with predicting memorability, by how much, and how far ahead of the next."""
-    best_first = ranked(correlations)
-    if best_first.empty:
-        return "Memorability and brain similarity were not both scored for three or more layers of trained networks."
-    best = best_first.iloc[0]
-    text = (
-        f"Over {best['n_layers']} layers of {best['n_models']} trained networks, the layers that predict memorability "
-        f"well are those most like **{called(best['benchmark'], benchmarks)}**: Spearman {interval(best)}"
-    )
-    scope = ""
-    if best["interval_over"] == "layers":
-        scope = (
-            f" With fewer than {FEWEST_NETWORKS} networks, intervals are over their layers: they say nothing of others."
-        )
-    if len(best_first) == 1:
-        return f"{text}.{scope}"
-    second = best_first.iloc[1]
-    next_one = f"against {interval(second)} for {called(second['benchmark'], benchmarks)}, the next"
-    return f"{text}, {next_one}. {lead(differences.iloc[0])}{scope}"
-
-
-def lead(difference: pd.Series) -> str:
-    """Whether the best area is ahead of the next for certain."""
-    low, high = difference["difference_low"], difference["difference_high"]
-    if pd.isna(low):
-        return "Too few layers are scored on both to say how certain that order is."
-    text = f"The difference, {difference['difference']:.2f} [{low:.2f}, {high:.2f}],"
-    return f"{text} {'excludes zero' if low > 0 else 'includes zero, so the order of the two is not certain'}."
+def real(dataset: str | None, source: str | None, benchmarks: list[str]) -> str:
+    """A sentence on each half of the study that is not simulated: whose photographs, people and neurons."""
+    sets = list(dict.fromkeys(map(stimulus_set_of, benchmarks)))
+    others = [name for name in sets if name not in RECORDINGS and name != "simulated"]
+    sentences = [PEOPLE.get(source, "").format(dataset=dataset), *(RECORDINGS.get(name, "") for name in sets)]
+    sentences += [BRAINSCORE.format(sets=", ".join(others))] if others else []
+    return " ".join(filter(None, sentences))
 
 
 def most_similar(layers: pd.DataFrame, benchmark: str) -> str:
     """Which trained layer is most like one area, beside the ceiling, and how far untrained controls get."""
     best, limit = best_row(layers[layers["trained"]], f"{benchmark}.raw"), ceiling(layers, benchmark)
-    beside = "no ceiling: recordings without repeats"
+    beside = "no ceiling: some or all sites were recorded without repeats"
     if best is not None and pd.notna(limit):
         beside = f"ceiling {limit:.2f}, score {best[f'{benchmark}.score']:.2f}"
     most = highest(layers, f"{benchmark}.raw", "is most similar", "r", f" ({beside})")
@@ -137,35 +123,14 @@ def highest(layers: pd.DataFrame, column: str, claim: str, symbol: str, beside: 
             f"at depth {best['depth']:.2f}."
         )
     if len(control):
-        best = best_row(control, column)
+        top = best_row(control, column)
+        as_well = len(trained) and keeps_up(top, best, column)
+        reaches = "does as well, within the errors over splits:" if as_well else "reaches at most"
         text += (
-            f" Untrained, {best['model']} reaches at most {symbol} = {best[column]:.2f}, in ``{best['layer']}`` "
-            f"at depth {best['depth']:.2f}."
+            f" Untrained, {top['model']} {reaches} {symbol} = {top[column]:.2f}, in ``{top['layer']}`` "
+            f"at depth {top['depth']:.2f}."
         )
     return text
-
-
-def best_row(layers: pd.DataFrame, column: str) -> pd.Series | None:
-    """The row of the layer that is highest in `column`; None where none is scored."""
-    scored = layers.dropna(subset=[column])
-    return scored.loc[scored[column].idxmax()] if len(scored) else None
-
-
-def count(n: int, thing: str) -> str:
-    """`1 layer`, `10 layers`."""
-    return f"{n} {thing}{'' if n == 1 else 's'}"
-
-
-def called(benchmark: str, benchmarks: list[str]) -> str:
-    """A benchmark's area; its whole name where another one is of the same area."""
-    return benchmark if [region(other) for other in benchmarks].count(region(benchmark)) > 1 else region(benchmark)
-
-
-def interval(row: pd.Series) -> str:
-    """`0.91 [0.80, 0.95]`."""
-    if pd.isna(row["spearman_low"]):
-        return f"{row['spearman']:.2f} (too few layers for an interval)"
-    return f"{row['spearman']:.2f} [{row['spearman_low']:.2f}, {row['spearman_high']:.2f}]"
 
 
 def relation_table(correlations: pd.DataFrame) -> str:
@@ -197,7 +162,8 @@ def best_layers(layers: pd.DataFrame, benchmarks: list[str]) -> str:
             found = ["–", "–"] if best is None else [f"{best[column]:.2f}", f"``{best['layer']}``"]
             rows.append([name, measure, *found])
             name = ""
-    return list_table("Highest score and the layer that reaches it", rows)
+    title = "Highest score and the layer that reaches it (highest of many on the same images: a little too high)"
+    return list_table(title, rows)
 
 
 def basis(layers: pd.DataFrame, benchmarks: list[str], dataset: str | None, consistency: Mapping | None = None) -> str:
@@ -209,7 +175,8 @@ def basis(layers: pd.DataFrame, benchmarks: list[str], dataset: str | None, cons
         counts += f" Memorability: stimulus set *{dataset}*, mean over {n_splits} splits{people}."
     if benchmarks:
         limits = {called(b, benchmarks): ceiling(layers, b) for b in benchmarks}
-        ceilings = ", ".join(f"{n} {'none, without repeats' if pd.isna(c) else f'{c:.2f}'}" for n, c in limits.items())
+        none = "none, as some or all sites have no repeats"
+        ceilings = ", ".join(f"{name} {none if pd.isna(c) else f'{c:.2f}'}" for name, c in limits.items())
         counts += f" Brain: {', '.join(benchmarks)}; ceilings (split-half reliability): {ceilings}."
     flawed = layers[layers["note"].fillna("") != ""]
     if len(flawed):

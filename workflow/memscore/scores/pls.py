@@ -64,14 +64,14 @@ def fit_splits(x: np.ndarray, y: np.ndarray, train: np.ndarray, n_components: in
     y = np.asarray(y, dtype=np.float64)
     y_centre = y.mean(-2, keepdims=True)
     y = y - y_centre
-    coefficients, x_mean, y_mean = _fit(features, y, train, min(n_components, features.x.shape[1]))
-    return Fitted(features, coefficients, x_mean, y_mean + features.array(y_centre)[..., 0, :])
+    rotations, loadings, x_mean, y_mean = _fit(features, y, train, min(n_components, features.x.shape[1]))
+    return Fitted(features, rotations, loadings, x_mean, y_mean + features.array(y_centre)[..., 0, :])
 
 
 def _fit(
     features: "_Features", y: np.ndarray, train: np.ndarray, n_components: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(coefficients, x_mean, y_mean) of `Fitted`, from centred targets."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(rotations, target_loadings, x_mean, y_mean) of `Fitted`, from centred targets."""
     xp, y = features.xp, features.array(y)
     sums = _Sums(features, y, train)
     with_gram = _gram_pays(features.x.shape, len(train), n_components)
@@ -102,33 +102,50 @@ def _fit(
             rotations[:, k], loadings[:, k] = r, products * inverse
             of_groups = ([of_all[group] for group in groups] for of_all in (r, products, inverse))
             target_loadings[:, k] = xp.concat(list(each(_Covariance.deflate, covariances, *of_groups)))
-    return xp.matrix_transpose(rotations) @ target_loadings, sums.x_mean, sums.y_mean
+    return rotations, target_loadings, sums.x_mean, sums.y_mean
 
 
 @dataclass(frozen=True)
 class Fitted:
     """A regression for each split, and the features that it was fitted on.
 
-    coefficients : (n_splits, n_features, n_targets); x_mean, y_mean : (n_splits, n_features or n_targets)
+    rotations : (n_splits, n_components, n_features), what turns features into a component's scores
+    target_loadings : (n_splits, n_components, n_targets), what a component's scores add to the predictions
+    x_mean, y_mean : (n_splits, n_features or n_targets)
+
+    The first k components are the model of k components: each is fitted to what those before it have left.
     """
 
     features: "_Features"
-    coefficients: np.ndarray
+    rotations: np.ndarray
+    target_loadings: np.ndarray
     x_mean: np.ndarray
     y_mean: np.ndarray
 
-    def predict(self, split: int, stimuli: np.ndarray | None = None) -> np.ndarray:
+    def predict(self, split: int, stimuli: np.ndarray | None = None, n_components: int | None = None) -> np.ndarray:
         """float64 array (n, n_targets) of a split's predictions; of trained stimuli, the fitted values.
 
         stimuli : which, a boolean or integer array; None for all
+        n_components : of how many, None for all that were fitted
         """
+        rotations, loadings = self.rotations[split, :n_components], self.target_loadings[split, :n_components]
+        coefficients = self.features.xp.matrix_transpose(rotations) @ loadings
+        intercept = self.y_mean[split] - self.x_mean[split] @ coefficients
+        return self._times(coefficients, stimuli, intercept)
+
+    def predict_by_components(self, split: int, stimuli: np.ndarray | None = None) -> np.ndarray:
+        """float64 array (n_components, n, n_targets): `predict` with one component, with two, and so on."""
+        xp, rotations, loadings = self.features.xp, self.rotations[split], self.target_loadings[split]
+        scores = self._times(xp.matrix_transpose(rotations), stimuli, -(rotations @ self.x_mean[split]))
+        y_mean, loadings = (v if isinstance(v, np.ndarray) else v.cpu().numpy() for v in (self.y_mean[split], loadings))
+        return y_mean + np.cumsum(scores.T[..., None] * loadings[:, None], axis=0)
+
+    def _times(self, matrix: np.ndarray, stimuli: np.ndarray | None, added: np.ndarray) -> np.ndarray:
         features = self.features
         rows = np.arange(len(features.x))
         rows = rows if stimuli is None else rows[stimuli]
-        coefficients = self.coefficients[split]
-        intercept = self.y_mean[split] - self.x_mean[split] @ coefficients
-        predicted = features.xp.concat([block @ coefficients for _, block in features.blocks(rows)]) + intercept
-        return predicted if isinstance(predicted, np.ndarray) else predicted.cpu().numpy()
+        product = features.xp.concat([block @ matrix for _, block in features.blocks(rows)]) + added
+        return product if isinstance(product, np.ndarray) else product.cpu().numpy()
 
 
 class _Features:

@@ -17,6 +17,7 @@ import pandas as pd
 from memscore.correlation import rank_correlation
 from memscore.errors import InputError
 from memscore.files import read_frame
+from memscore.stimuli import tables
 
 N_HALVINGS = 25
 FEWEST_IMAGES = 3  # of which a rank correlation can be taken
@@ -27,11 +28,17 @@ PUBLISHED = {"lamem": (0.68, "Khosla et al. 2015")}
 def consistency(table: pd.DataFrame, path: str | Path, source: str, seed: int) -> dict:
     """Consistency of a stimulus table's scores: `n_images`, `split_half`, `human_consistency`, `perfect_predictor`.
 
-    From column `n_responses` where the table has one, over the images with two responses or more; otherwise what is
-    published for the data set's `source`, corrected likewise; otherwise NaN. `source` of the row says which.
+    From the scores of halves of the people where the table brings them (`half_a`, `half_b`, or several halvings), over
+    the images that both halves saw; or from column `n_responses`, over the images with two responses or more; otherwise
+    what is published for the data set's `source`, corrected likewise; otherwise NaN. `source` of the row says which.
     """
-    n_responses = responses(table, path)
-    if n_responses.notna().any():
+    n_responses, halvings = responses(table, path), tables.halvings(table, path)
+    if halvings:
+        halves = table[[column for pair in halvings for column in pair]].apply(pd.to_numeric)
+        both, plural = halves.dropna(), "s" if len(halvings) > 1 else ""
+        r = of_halves([(both[a].to_numpy(), both[b].to_numpy()) for a, b in halvings])
+        n_images, known_from = len(both), f"{len(halvings)} given halving{plural} of the people"
+    elif n_responses.notna().any():
         rows = n_responses >= 2
         r = split_half(table["memorability"][rows].to_numpy(), n_responses[rows].to_numpy(int), seed)
         n_images, known_from = int(rows.sum()), "split halves of responses"
@@ -82,11 +89,15 @@ def split_half(memorability: np.ndarray, n_responses: np.ndarray, seed: int) -> 
     rng = np.random.default_rng(seed)
     hits = np.rint(memorability * n_responses).astype(int)
     n_first = n_responses // 2
-    rho = []
-    for _ in range(N_HALVINGS):
-        first = rng.hypergeometric(hits, n_responses - hits, n_first)
-        rho.append(rank_correlation(first / n_first, (hits - first) / (n_responses - n_first)))
-    return float(np.mean(rho))
+    firsts = [rng.hypergeometric(hits, n_responses - hits, n_first) for _ in range(N_HALVINGS)]
+    return of_halves([(first / n_first, (hits - first) / (n_responses - n_first)) for first in firsts])
+
+
+def of_halves(halvings: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Spearman's ρ between the scores of two halves of the people, two arrays (n_images,), mean over halvings."""
+    if len(halvings[0][0]) < FEWEST_IMAGES:
+        return np.nan
+    return float(np.mean([rank_correlation(a, b) for a, b in halvings]))
 
 
 def spearman_brown(r: float) -> float:

@@ -58,22 +58,22 @@ def select(
     return table, found.pairs(splits)
 
 
-def shared(fitted: pd.DataFrame, tested: pd.DataFrame, n_components: int) -> pd.DataFrame:
+def shared(fitted: pd.DataFrame, tested: pd.DataFrame, n_fewest: int) -> pd.DataFrame:
     """Images of one data set that are, or look like, one of another: column `stimulus_id`.
 
     fitted, tested : what is known of the images of either, of `inspection.inspect`
 
     A regression fitted on the one and tested on the other goes without them: their scores are no news to it. Raises
-    InputError where no more than `n_components` images are left.
+    InputError where fewer than `n_fewest` images are left.
     """
     found = Duplicates(fitted, {"tested": tested})
     own = found.images[found.own]
     both = own.loc[found.twins(~found.own)[found.own] > 0, ["stimulus_id"]]
     left = len(own) - len(both)
-    if left <= n_components:
+    if left < n_fewest:
         raise InputError(
             f"generalisation: {len(both)} of {len(own)} images of the data set that is fitted are in the tested one "
-            f"too; the other {left} are too few for {n_components} components: take one of the two sets out of "
+            f"too; the other {left} are too few, the regression needs {n_fewest}: take one of the two sets out of "
             "generalisation, or lower memorability: components"
         )
     return both

@@ -14,26 +14,60 @@ SCORE_BINS = 10
 FEWEST_TEST = 3
 
 
-def memorability_splits(table: pd.DataFrame, source: str, n_components: int) -> tuple[np.ndarray, np.ndarray]:
-    """(train, test), each a boolean array of shape (n_splits, n_stimuli), from the split columns.
+def memorability_splits(
+    table: pd.DataFrame, source: str, n_components: int, choose: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """(train, test, validation), each a boolean array of shape (n_splits, n_stimuli), from the split columns.
 
-    Raises InputError where a split trains on fewer stimuli than the regression has components.
+    With `choose`, the number of components is chosen on validation stimuli: a split with fewer than 3 has some cut
+    from its training stimuli (`cut_validation`), which it then does not train on. Otherwise validation is None.
+
+    Raises InputError where a split trains on too few stimuli for the regression, or tests on too few.
     """
     columns = split_columns(table)
-    for column in columns:
-        n_train = int((table[column] == "train").sum())
-        n_test = int((table[column] == "test").sum())
-        if n_train <= n_components:
+    train, val, test = (np.stack([(table[c] == side).to_numpy() for c in columns]) for side in SPLIT_VALUES)
+    fewest = fewest_training(n_components, choose)
+    for k, column in enumerate(columns):
+        if choose and val[k].sum() < FEWEST_TEST:
+            val[k] |= cut_validation(table, train[k])
+            train[k] &= ~val[k]
+        n_train, n_test = train[k].sum(), test[k].sum()
+        if n_train < fewest:
+            needs = f"PLS with {n_components} components needs more than {n_components}"
             raise InputError(
-                f"{source}: {column} trains on {n_train} stimuli, PLS with {n_components} components needs more "
-                f"than {n_components}; add stimuli or lower memorability: components"
+                f"{source}: {column} trains on {n_train} stimuli, "
+                + ("PLS needs 3; add stimuli" if choose else f"{needs}; add stimuli or lower memorability: components")
             )
-        if n_test < 3:
+        if n_test < FEWEST_TEST:
             raise InputError(f"{source}: {column} tests on {n_test} stimuli; a rank correlation needs at least 3")
-    return (
-        np.stack([(table[column] == "train").to_numpy() for column in columns]),
-        np.stack([(table[column] == "test").to_numpy() for column in columns]),
-    )
+    return train, test, val if choose else None
+
+
+def fewest_training(n_components: int, choose: bool) -> int:
+    """How many stimuli a regression needs: more than it has components, where it does not choose among fewer."""
+    return FEWEST_TEST if choose else n_components + 1
+
+
+def cut_validation(table: pd.DataFrame, train: np.ndarray) -> np.ndarray:
+    """Which of a split's training stimuli to validate on instead: in LaMem's proportion, but 3 or more.
+
+    Evenly spaced in the order of scores, with no random choice. train : boolean array of shape (n_stimuli,)
+    """
+    order = np.lexsort((table["stimulus_id"].to_numpy(dtype=str), table["memorability"].to_numpy(dtype=float)))
+    order = order[train[order]]
+    n_cut = max(round(LAMEM_VAL / (LAMEM_TRAIN + LAMEM_VAL) * len(order)), min(FEWEST_TEST, len(order)))
+    validation = np.zeros_like(train)
+    validation[order[_spread(len(order), n_cut, 0.5)]] = True
+    return validation
+
+
+def held_out_by_the_first(table: pd.DataFrame) -> np.ndarray:
+    """The stimuli that a table's first split does not train on, boolean array of shape (n_stimuli,).
+
+    Where a regression is fitted to all of a table, its number of components is chosen on these: the split keeps
+    together what belongs together.
+    """
+    return table[split_columns(table)[0]].isin(["val", "test"]).to_numpy()
 
 
 def memorability_scores(table: pd.DataFrame) -> np.ndarray:

@@ -12,7 +12,9 @@ from memscore.files import replacing
 
 SPLIT_VALUES = ("train", "val", "test")
 SPLIT_SCORE = re.compile(r"memorability_\d+")
-KNOWN_COLUMN = re.compile(r"path|stimulus_id|n_responses|memorability(_\d+)?|split_\d+")
+# Scores by two halves of the people, of one halving or of several.
+HALF = re.compile(r"half_[ab](_\d+)?")
+KNOWN_COLUMN = re.compile(rf"path|stimulus_id|n_responses|memorability(_\d+)?|split_\d+|{HALF.pattern}")
 LOWEST_CORRECTED = -1  # hits minus false alarms
 UNUSED = "unused"  # in no part of a split, such as a training image with a duplicate in test
 
@@ -95,6 +97,12 @@ def check_table(table: pd.DataFrame, source: str | Path, corrected: bool = False
     for column in score_columns(table):
         score = pd.to_numeric(table[column], errors="coerce")
         refuse(~score.between(lowest, 1), lambda row, column=column: f"{column} of {_not_a_score(row, column, lowest)}")
+    for column in half_columns(table):
+        score = pd.to_numeric(table[column], errors="coerce")
+        given = table[column].notna() & (table[column] != "")
+        wrong = given & ~score.between(lowest, 1)
+        refuse(wrong, lambda row, column=column: f"{column} of {_not_a_score(row, column, lowest)}")
+    halvings(table, source)
     for split in split_columns(table):
         refuse(
             ~table[split].isin([*SPLIT_VALUES, UNUSED]),
@@ -113,6 +121,29 @@ def _not_a_score(row: pd.Series, column: str, lowest: float) -> str:
 def score_columns(table: pd.DataFrame) -> list[str]:
     """`memorability` and, of data sets whose splits have scores of their own, `memorability_1`, … ."""
     return [c for c in table if c == "memorability" or SPLIT_SCORE.fullmatch(c)]
+
+
+def half_columns(table: pd.DataFrame) -> list[str]:
+    """`half_a`, `half_b`; or `half_a_1`, `half_b_1`, … ."""
+    return [c for c in table if HALF.fullmatch(c)]
+
+
+def halvings(table: pd.DataFrame, source: str | Path) -> list[tuple[str, str]]:
+    """The columns of each halving of the people; empty of a table without them.
+
+    Raises InputError where one half is there without the other.
+    """
+    columns = half_columns(table)
+    for column in columns:
+        if _other_half(column) not in columns:
+            raise InputError(
+                f"{source}: column {column} is there without {_other_half(column)}; add it, or remove both"
+            )
+    return [(column, _other_half(column)) for column in columns if column.startswith("half_a")]
+
+
+def _other_half(column: str) -> str:
+    return column.replace("half_a", "half_b") if column.startswith("half_a") else column.replace("half_b", "half_a")
 
 
 def split_columns(table: pd.DataFrame) -> list[str]:

@@ -12,9 +12,16 @@ with job(snakemake) as say:
         for path in (snakemake.input.correlations, snakemake.input.differences)
     )
     people, params = consistency.read(snakemake.input.consistency), snakemake.params
-    rests_on = provenance.described(snakemake.input.provenance)
     text = summary.write(
-        layers, correlations, differences, params.benchmarks, params.dataset, params.simulated, people, rests_on
+        layers,
+        correlations,
+        differences,
+        params.benchmarks,
+        params.dataset,
+        params.simulated,
+        consistency=people,
+        rests_on=provenance.described(snakemake.input.provenance),
+        source=params.source,
     )
     with replacing(snakemake.output[0]) as temporary:
         temporary.write_text(text, encoding="utf-8")

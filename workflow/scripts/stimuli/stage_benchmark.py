@@ -7,5 +7,7 @@ from memscore.stimuli.sources.recordings import source_of
 with job(snakemake) as say:
     name, table = snakemake.wildcards.benchmark, Path(snakemake.input.stimuli[0])
     benchmark = source_of(name).load_benchmark(name, table, **snakemake.params.source)
+    if "no_ceiling" in benchmark.attrs:
+        say(f"{name}: similarity is given as raw r alone, without a ceiling: {benchmark.attrs['no_ceiling']}")
     ids = tables.read_table(table)["stimulus_id"]
     benchmarks.write_benchmark(snakemake.output[0], benchmarks.in_order_of(benchmark, list(ids)))

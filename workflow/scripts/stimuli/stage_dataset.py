@@ -1,9 +1,16 @@
 from pathlib import Path
 
 from memscore.job import job
-from memscore.stimuli.sources import figrim, lamem, memcat, simulated, table
+from memscore.stimuli.sources import figrim, lamem, lnsim, memcat, simulated, table
 
-SOURCES = {"simulated": simulated, "table": table, "lamem": lamem, "memcat": memcat, "figrim": figrim}
+SOURCES = {
+    "simulated": simulated,
+    "table": table,
+    "lamem": lamem,
+    "lnsim": lnsim,
+    "memcat": memcat,
+    "figrim": figrim,
+}
 
 with job(snakemake) as say:
     dataset = snakemake.params.dataset

@@ -73,8 +73,12 @@ def find_images(session: str, directory: str | None) -> tuple[Path, dict[int, st
 
 def load_benchmark(benchmark: str, table_path: Path, sessions: Sequence[str], directory: str | None) -> xr.Dataset:
     """Responses of the sessions' sites, each over its own session's images, and their ceilings."""
-    parts = [load_session(session, directory) for session in sessions]
-    return benchmarks.pool(parts, source=f"cowley2023, sessions {', '.join(sessions)}", stimulus_set="cowley2023")
+    parts = {session: load_session(session, directory) for session in sessions}
+    averages = [session for session, part in parts.items() if not np.isfinite(part["ceiling"])]
+    attrs = {"source": f"cowley2023, sessions {', '.join(sessions)}", "stimulus_set": "cowley2023"}
+    if averages:
+        attrs["no_ceiling"] = f"of session {', '.join(averages)} there are averages only, no single repeats"
+    return benchmarks.pool(list(parts.values()), **attrs)
 
 
 def load_session(session: str, directory: str | None) -> xr.Dataset:
