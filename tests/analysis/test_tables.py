@@ -28,11 +28,12 @@ def brain():
 
 def test_generalisation_has_a_column_for_each_rho():
     within = {"x": scores(0.1), "y": scores(0.2)}
-    across = {("x", "y"): scores(0.3).assign(n_left_out=5), ("y", "x"): scores(0.4).assign(n_left_out=0)}
+    across = {("x", "y"): scores(0.3).assign(components=7, n_left_out=5), ("y", "x"): scores(0.4).assign(n_left_out=0)}
     table = tables.generalisation(MODELS, within, across, brain())
     assert (table["left_out.x.y"] == 5).all()
+    assert (table["components.x.y"] == 7).all()
     assert list(table)[7:] == [
-        *("within.x", "within.y", "across.x.y", "left_out.x.y", "across.y.x", "left_out.y.x"),
+        *("within.x", "within.y", "across.x.y", "components.x.y", "left_out.x.y", "across.y.x", "left_out.y.x"),
         *("s.IT.raw", "s.IT.ceiling", "s.IT.score", "s.IT.error", "note"),
     ]
     for column, start in {

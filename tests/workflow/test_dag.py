@@ -313,6 +313,23 @@ def test_a_finished_study_outlives_what_was_staged(finished_study, job_counts):
     assert job_counts(finished_study) == {}
 
 
+def test_components_are_chosen_where_asked_and_written(finished_study, run_snakemake, configure, planned):
+    """`max_components` counts only then."""
+    configure(finished_study, memorability={"max_components": 7})
+    assert planned(finished_study, "memorability_scores") == set()
+    configure(finished_study, memorability={"components": "auto"})
+    scored = {path for path in planned(finished_study) if path.startswith(("results/memorability/", "results/brain/"))}
+    assert scored == {
+        f"results/memorability/mine/tiny/{layer}.csv" for layer in ("conv1.0", "layer2.0.act2", "penultimate")
+    }
+    code, output = run_snakemake(finished_study, "--cores", "2", "--quiet", "rules")
+    assert code == 0, output
+    table = pd.read_csv(finished_study / "results/layers.csv")
+    chosen = table[["components_split_1", "components_split_2"]]
+    assert ((chosen >= 1) & (chosen <= 7)).all(axis=None)
+    assert (chosen < 7).any(axis=None)
+
+
 def test_a_run_sweeps_what_a_killed_one_left(finished_study, run_snakemake):
     stale = finished_study / "results/brain/.node7-1-0123abcd.conv1.0.csv"
     stale.touch()
