@@ -64,7 +64,7 @@ def test_report_builds_and_states_the_answer(default_study, run_snakemake):
     code, output = run_snakemake(default_study, "--report", "results/report.html")
     assert code == 0, output
     page = (default_study / "results/report.html").read_text(encoding="utf-8")
-    for words in ("Which representations inside a network", "most like", "viewers of this study are simulated"):
+    for words in ("Which representations inside a network", "are more like", "viewers of this study are simulated"):
         assert words in page
 
 
