@@ -93,7 +93,8 @@ def read_halves(path: Path, name: str) -> np.ndarray:
     try:
         matrix = loadmat(path, variable_names=[name]).get(name)
     except Exception as error:  # a damaged file makes many kinds in scipy's reader
-        raise InputError(f"{path}: cannot be read as a .mat file ({error}); copy it again") from error
+        problem = str(error).partition("\n")[0]
+        raise InputError(f"{path}: cannot be read as a .mat file ({problem}); copy it again") from error
     shape = getattr(matrix, "shape", "no matrix")
     if shape != (N_HALVINGS, N_IMAGES):
         raise InputError(f"{path}: {name} is {shape}, expected {(N_HALVINGS, N_IMAGES)}; copy it again")
