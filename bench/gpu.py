@@ -111,7 +111,7 @@ def extracted(model, described, pixels, device, precision="float32", batch_size=
 
 
 def held_out_rho(features, target, train):
-    return memorability.score(features, target, train, ~train, 10)[0].mean()
+    return memorability.score(features, target, train, ~train, 10).rho.mean()
 
 
 def equal_activations(device, quick):

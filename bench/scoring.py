@@ -156,7 +156,7 @@ def memorability_rows(n, p, repeats, peers):
     places = np.stack([rng.permutation(n) for _ in range(SPLITS)])
     train, test = places < round(n * 45_000 / 58_741), places >= n - round(n * 10_000 / 58_741)
     own = scores + 0.3 * rng.standard_normal((SPLITS, n))
-    seconds, (rho, _) = timed(lambda: memorability.score(x, own, train, test, COMPONENTS), repeats)
+    seconds, scored = timed(lambda: memorability.score(x, own, train, test, COMPONENTS), repeats)
     size = f"{n} x {p}, {SPLITS} splits"
     if not peers:
         yield row("memorability", size, seconds, repeats)
@@ -167,14 +167,16 @@ def memorability_rows(n, p, repeats, peers):
         return [spearmanr(f.predict(x[b]).ravel(), own[k][b]).statistic for k, (f, b) in enumerate(zip(fits, test))]  # noqa: B905
 
     theirs, their_rho = timed(sklearn, 1)
-    yield row("memorability", size, seconds, repeats, "scikit-learn", theirs, 1, np.abs(rho - their_rho).max(), "rho")
+    yield row(
+        "memorability", size, seconds, repeats, "scikit-learn", theirs, 1, np.abs(scored.rho - their_rho).max(), "rho"
+    )
     total = [0.0, 0.0, 0.0]
     their_rho = []
     for k in range(SPLITS):  # its targets are the same in all splits of a call
         theirs, predicted = ikpls(x, own[k][:, None], train[[k]], 1)
         total = [a + b for a, b in zip(total, theirs, strict=True)]
         their_rho.append(spearmanr(predicted[0, test[k], 0], own[k][test[k]]).statistic)
-    yield row("memorability", size, seconds, repeats, "ikpls", total, 1, np.abs(rho - their_rho).max(), "rho")
+    yield row("memorability", size, seconds, repeats, "ikpls", total, 1, np.abs(scored.rho - their_rho).max(), "rho")
 
 
 def main():
