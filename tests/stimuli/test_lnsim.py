@@ -57,14 +57,18 @@ def copy(published, tmp_path) -> Path:
     return Path(shutil.copytree(published, tmp_path / "copy"))
 
 
-@pytest.fixture(scope="module")
-def packed(published) -> bytes:
-    """What GitHub makes of the commit: a zip with a folder on top."""
+def pack(folder: Path) -> bytes:
+    """What GitHub makes of a commit: a zip with a folder on top."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(published.rglob("*")):
-            archive.write(path, f"{TOP}/{path.relative_to(published)}")
+        for path in sorted(folder.rglob("*")):
+            archive.write(path, f"{TOP}/{path.relative_to(folder)}")
     return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def packed(published) -> bytes:
+    return pack(published)
 
 
 @pytest.fixture(autouse=True)
@@ -182,6 +186,13 @@ def test_the_zip_in_volumes_of_later_commits(in_volumes):
     check(stage(directory=in_volumes))
     (in_volumes / "Image_data/images.z01").unlink()
     assert "copy images.z01 and so on too" in refusal(directory=in_volumes)
+
+
+def test_a_later_commit_is_downloaded_too(in_volumes, serve):
+    """A zip in a zip in two volumes, from an address of one's own."""
+    content = pack(in_volumes)
+    server = serve(lambda method, path, headers: (200, {"ETag": '"later"'}, content))
+    check(stage(url=f"{server.url}/later.zip"))
 
 
 def test_a_missing_photograph_is_named(copy):
