@@ -55,3 +55,30 @@ def test_notes_say_which_rho_they_are_of():
     assert table["note"].tolist() == ["", expected, "", ""]
     assert table.loc[1, ["within.x", "across.x.y", "across.y.x"]].isna().all()
     assert table.loc[1, "within.y"] == 1.1
+
+
+def test_finetuned_puts_before_beside_after():
+    def rows(model, offset, splits=(1, 2)):
+        layers = ["stem", "penultimate"]
+        table = pd.DataFrame({"model": model, "layer": layers, "memorability": offset})
+        return table.assign(**{f"memorability_split_{k}": [offset + k, offset + k - 0.5] for k in splits})
+
+    def similar(model, raw):
+        return pd.DataFrame(
+            [{"model": model, "layer": "penultimate", "benchmark": "s.IT", "raw": raw, "score": raw**2}]
+        )
+
+    tuned = [("a.tuned-1", "a", 1), ("a.tuned-2", "a", 2)]
+    reached = {"model": "a", "epoch": 3, "n_epochs": 5, "validation_rho": 0.4}
+    scores = pd.DataFrame([reached | {"split": k, "test_rho": k / 10} for k in (1, 2)])
+    before = rows("a", 10.0), similar("a", 0.5)
+    after = pd.concat([rows("a.tuned-1", 20.0, [1]), rows("a.tuned-2", 30.0, [2])]), similar("a.tuned-1", 0.6)
+    table = tables.finetuned(tuned, scores, before, after)
+    assert list(table["head_rho"]) == [0.1, 0.2]
+    assert list(table["pls_before"]) == [10.5, 11.5]
+    assert list(table["best_layer_before"]) == [11.0, 12.0]
+    assert list(table["pls_after"]) == [20.5, 31.5]
+    assert list(table["s.IT.raw_before"]) == [0.5, 0.5]
+    np.testing.assert_array_equal(table["s.IT.raw_after"], [0.6, np.nan])
+    alone = tables.finetuned(tuned, scores, (before[0], None), (after[0], None))
+    assert list(alone) == [name for name in table if not name.startswith("s.IT")]

@@ -143,7 +143,7 @@ job = SimpleNamespace(
 )
 rng = np.random.default_rng(0)
 scores, train = rng.random(n_images), rng.random((2, n_images)) < 0.8
-rho = [memorability.score(layer, scores, train, ~train, 5)[0] for _, layer in
+rho = [memorability.score(layer, scores, train, ~train, 5).rho for _, layer in
        streaming.layers_of_job(job, lambda _: None, "pixels.npy")]
 assert len(rho) == n_layers and np.isfinite(rho).all()
 # Not of getrusage, which begins with what the process had that started this one.

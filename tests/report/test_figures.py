@@ -438,3 +438,28 @@ def test_generalisation_by_region_names_every_rho(n, spearman, tmp_path, monkeyp
     for name in ("within mine", "within theirs", "mine → theirs", "theirs → mine"):
         assert name in found
     assert found.count("no scored layer") == (n if np.isnan(spearman) else 0)
+
+
+def make_finetuned(**changes):
+    """Two networks on two splits each."""
+    table = pd.DataFrame({"model": ["a", "a", "b", "b"], "split": [1, 2, 1, 2]})
+    table = table.assign(pls_before=[0.3, 0.4, 0.2, 0.3], pls_after=[0.5, 0.6, 0.4, 0.5], head_rho=[0.6, 0.6, 0.5, 0.6])
+    for benchmark in BENCHMARKS:
+        table[f"{benchmark}.raw_before"], table[f"{benchmark}.raw_after"] = 0.4, [0.5, 0.6, 0.5, 0.6]
+    return table.assign(**changes)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_before_and_after_has_a_panel_a_benchmark(tmp_path, monkeypatch, suffix):
+    found = texts(monkeypatch)
+    path = tmp_path / f"figure{suffix}"
+    figures.before_and_after(make_finetuned(), BENCHMARKS, path, "simulated brain", PEOPLE)
+    assert_image(path)
+    assert sum("mean change of r 0.15" in text for text in found) == len(BENCHMARKS)
+    assert {"before", "after: PLS", "after: own head", "simulated brain", "a", "b"} <= set(found)
+    nothing = {f"{benchmark}.raw_before": np.nan for benchmark in BENCHMARKS} | {"pls_before": np.nan}
+    figures.before_and_after(make_finetuned(**nothing), BENCHMARKS[:1], path, "", UNKNOWN)
+    assert_image(path)
+    with pytest.raises(InputError, match="finetuned: no column 'head_rho'"):
+        figures.before_and_after(make_finetuned().drop(columns="head_rho"), BENCHMARKS, path, "", None)

@@ -94,6 +94,7 @@ def test_a_module_on_a_cluster_stages_on_the_login_node(study_elsewhere, run_sna
     assert {rule for rule, is_local in local.items() if is_local == "False"} == {
         "check_images",
         "pixels",
+        "finetune",
         "write_activations",
         "memorability",
         "brain",

@@ -87,6 +87,9 @@ def test_default_config_is_accepted(config, catalogue):
         ("memorability.components", 0, ["memorability: components:", "0"]),
         ("memorability.components", "best", ["memorability: components:", "'best'"]),
         ("memorability.max_components", 0, ["memorability: max_components:", "0"]),
+        ("finetune.splits", [0], ["finetune: splits:", "0"]),
+        ("finetune.optimizer", "adam", ["finetune: optimizer:", "'adam'", "adamw"]),
+        ("finetune.epochs", ..., ["finetune:", "missing", "'epochs'"]),
         ("brain.benchmarks", [], ["brain: benchmarks:", "[]"]),
         ("brain.benchmarks", ["simulated.V3"], ["brain: benchmarks:", "'simulated.V3'"]),
         ("brain.normalise", "r2", ["brain: normalise:", "'r2'", "explained_variance"]),
@@ -247,6 +250,7 @@ def test_a_study_of_neither_half_is_refused(config, catalogue):
         pytest.param(HEADER + "a\ttest_resnet\tuntrained\t\n" * 2, ["model 2", "'a'", "another name"], id="duplicate"),
         pytest.param(HEADER + "a/b\ttest_resnet\tuntrained\t\n", ["model 1", "'a/b'", "use letters"], id="slash"),
         pytest.param(HEADER + "my net\ttest_resnet\tuntrained\t\n", ["model 1", "'my net'", "use letters"], id="space"),
+        pytest.param(HEADER + "a.tuned-1\ttest_resnet\tuntrained\t\n", ["'a.tuned-1'", "fine-tuned"], id="tuned"),
         pytest.param(HEADER + ".net\ttest_resnet\tuntrained\t\n", ["model 1", "'.net'", "use letters"], id="hidden"),
         pytest.param(
             HEADER + "tiny\ttest_resnet\tuntrained\tblocks.*\n", ["'tiny'", "'blocks.*'", "conv1.0"], id="pattern"
@@ -359,7 +363,7 @@ def test_depth_is_a_place_in_the_whole_network(n, count):
 def test_batches_cut_the_layers_in_order(n, share, batch):
     chosen = study.select_layers(make_layers(n), {"count": max(1, round(share * n)), "every": None})
     model = study.Model("tiny", "test_resnet", "untrained", {}, chosen)
-    cut = study.Study({"layers_per_job": batch}, {"tiny": model})
+    cut = study.Study({"layers_per_job": batch, "finetune": {"splits": None}}, {"tiny": model})
     runs = cut.runs("nowhere", "tiny")
     assert [layer for run in runs for layer in cut.layers_of("tiny", run)] == chosen
     assert len(runs) == len(set(runs)) == -(-len(chosen) // batch)

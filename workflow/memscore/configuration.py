@@ -15,6 +15,8 @@ from memscore.names import stimulus_set_of
 SCHEMAS = Path(__file__).parent.parent / "schemas"
 # Areas of the benchmarks that are not Brain-Score's.
 OWN_BENCHMARKS = {"simulated": ("V1", "V2", "V4", "IT"), "cowley2023": ("V4",)}
+# Between the name of a model and the split that it is fine-tuned on.
+TUNED = ".tuned-"
 MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -111,6 +113,8 @@ def read_models(path: Path) -> list[dict]:
             raise InputError(f"{path}: model {number}: {_where(error.absolute_path)}{_reason(error)}")
         if not MODEL_ID.fullmatch(row["model"]):
             raise InputError(f"{path}: model {number}: {row['model']!r}: use letters, digits, dot, dash, underscore")
+        if TUNED in row["model"]:
+            raise InputError(f"{path}: model {number}: {row['model']!r}: {TUNED!r} is for models that are fine-tuned")
         if row["model"] in seen:
             raise InputError(f"{path}: model {number}: {row['model']!r} occurs before; give it another name")
         seen.add(row["model"])

@@ -7,13 +7,13 @@ a known model come from the catalogue that `architectures.describe` keeps.
 import fnmatch
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from itertools import permutations
 from math import ceil
 from pathlib import Path
 
-from memscore.configuration import check_config, read_models
+from memscore.configuration import TUNED, check_config, read_models
 from memscore.errors import InputError
 from memscore.names import stimulus_set_of
 from memscore.networks import architectures, room
@@ -32,6 +32,8 @@ class Model:
     layers : {name, module_type, n_features, calls, index, depth}, in the order of the forward pass; `index` counts all
         layers of the network, not only the chosen ones; `depth` is that from 0 to 1 at the penultimate layer and behind
     plugins : the plugin files, if the model comes from one of them: a change of theirs runs it again, and no other
+    penultimate : its penultimate layer, like those of `layers`, whether or not it is among them
+    split : of a model that was fine-tuned, on which split of the data set; None of one that was not
     """
 
     name: str
@@ -40,6 +42,8 @@ class Model:
     input: Mapping
     layers: list[dict]
     plugins: Sequence[str] = ()
+    penultimate: Mapping = field(default_factory=dict)
+    split: int | None = None
 
     @property
     def trained(self) -> bool:
@@ -64,6 +68,33 @@ class Study:
     config: Mapping
     models: Mapping[str, Model]
 
+    @cached_property
+    def tuned(self) -> dict[str, Model]:
+        """The trained models once more, fine-tuned on each split that is asked for: `<model>.tuned-<split>`.
+
+        They take the road of all models, at their penultimate layer and on the stimuli of their split.
+        """
+        section, found = self.config["finetune"], {}
+        for model in self.models.values() if section["splits"] and self.dataset else ():
+            for split in section["splits"] if model.trained and model.penultimate else ():
+                name = f"{model.name}{TUNED}{split}"
+                found[name] = replace(model, name=name, layers=[model.penultimate], split=split)
+        return found
+
+    def tunings(self) -> list[tuple[str, str, int]]:
+        """(name of the tuned model, model, split) of each."""
+        return [(name, name.rpartition(TUNED)[0], model.split) for name, model in self.tuned.items()]
+
+    @cached_property
+    def networks(self) -> dict[str, Model]:
+        """The models of the table, and those that are fine-tuned."""
+        return {**self.models, **self.tuned}
+
+    @property
+    def recipe(self) -> dict:
+        """How models are fine-tuned: the config's section without which splits."""
+        return {key: value for key, value in self.config["finetune"].items() if key != "splits"}
+
     def runs(self, folder: str, model: str) -> list[str]:
         """Labels of the jobs that between them score a model's layers, in files `<folder>/<model>/<label>.csv`.
 
@@ -71,7 +102,7 @@ class Study:
         answer is to last while jobs add files.
         """
         if (folder, model) not in self._runs:
-            names = [layer["name"] for layer in self.models[model].layers]
+            names = [layer["name"] for layer in self.networks[model].layers]
             there = {path.stem for path in Path(folder, model).glob("[!.]*.csv")}
             self._runs[folder, model] = cut(names, self.config["layers_per_job"], there)
         return self._runs[folder, model]
@@ -83,18 +114,18 @@ class Study:
     def layers_of(self, model: str, label: str) -> list[dict]:
         """The layers of a job: `first..last`, or one."""
         first, _, last = label.partition("..")
-        layers, places = self.models[model].layers, self._places[model]
+        layers, places = self.networks[model].layers, self._places[model]
         if not {first, last or first} <= set(places):
             raise InputError(f"{label}: not among the layers of {model} that this study is of")
         return layers[places[first] : places[last or first] + 1]
 
     @cached_property
     def _places(self) -> dict[str, dict[str, int]]:
-        return {name: {each["name"]: i for i, each in enumerate(m.layers)} for name, m in self.models.items()}
+        return {name: {each["name"]: i for i, each in enumerate(m.layers)} for name, m in self.networks.items()}
 
     def room(self, model: str, label: str, pixels: Sequence[str]) -> tuple[int, int]:
         """(memory, scratch) in MB that a job asks for, which goes through the stimuli of these files."""
-        network, reduction, allowed = self.models[model].input, self.config["reduction"], self.config["resources"]
+        network, reduction, allowed = self.networks[model].input, self.config["reduction"], self.config["resources"]
         n_stimuli = sum(_n_stimuli(file, *network["input_size"]) for file in pixels)
         described = self.layers_of(model, label)
         layers = room.layers(described, n_stimuli, reduction["sketch"], reduction["pca"]).values()
@@ -104,7 +135,7 @@ class Study:
 
     def transform(self, model: str) -> str:
         """Name of a model's input transform: models with the same one share their pixels."""
-        network = self.models[model].input
+        network = self.networks[model].input
         height, width = network["input_size"]
         return f"{height}x{width}-{network['interpolation']}"
 
@@ -326,7 +357,9 @@ def _model(row: Mapping, config: Mapping, input_size: int | None, table: Path, c
         raise InputError(f"{table}: model {row['model']!r}: {error}") from error
     network = {key: description[key] for key in ("input_size", "mean", "std", "interpolation")}
     plugins = config["model_plugins"] if description["plugin"] else []
-    model = Model(row["model"], row["timm_name"], row["weights"], network, layers, plugins)
+    penultimate = select_layers(description["layers"], {"every": 1})
+    penultimate = next((layer for layer in penultimate if layer["name"] == architectures.PENULTIMATE), {})
+    model = Model(row["model"], row["timm_name"], row["weights"], network, layers, plugins, penultimate)
     for file in model.weights_files:
         if not Path(file).is_file():
             raise InputError(

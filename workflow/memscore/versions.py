@@ -17,6 +17,7 @@ STEPS = {
     "pixels": (1, "stimuli/pixels"),
     "architectures": (2, "networks/architectures"),
     "weights": (2, "networks/weights networks/architectures"),
+    "finetune": (1, "networks/finetuning networks/weights stimuli/splits correlation"),
     "layers": (3, "networks/extraction networks/reduction networks/streaming networks/architectures"),
     "memorability": (2, "scores/memorability scores/pls stimuli/splits correlation"),
     "brain": (1, "scores/brain scores/pls stimuli/benchmarks correlation"),

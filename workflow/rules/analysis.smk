@@ -158,3 +158,27 @@ rule generalisation_correlations:
         "Each rho within and across data sets against brain similarity over layers"
     script:
         "../scripts/analysis/generalisation_correlations.py"
+
+
+# What fine-tuning changed, a row a network and split.
+rule finetuned_table:
+    input:
+        scores=[f"results/finetune/{model}/split_{split}.csv" for _, model, split in STUDY.tunings()],
+        memorability_before=rules.collect_memorability.output if STUDY.tuned else [],
+        memorability_after=lambda wildcards: scored_of(STUDY.tuned, "results/memorability", [STUDY.dataset]),
+        brain_before=rules.collect_brain.output if STUDY.benchmarks() else [],
+        brain_after=lambda wildcards: scored_of(STUDY.tuned, "results/brain", STUDY.brain_sets()),
+    output:
+        report("results/finetuned.csv", caption="../report/finetuned.rst", category="Tables"),
+    log:
+        "logs/finetuned_table.log",
+    localrule: True
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        version=versions.of("tables"),
+        tuned=STUDY.tunings(),
+    message:
+        "Every network before and after it was trained on memorability"
+    script:
+        "../scripts/analysis/finetuned.py"

@@ -2,6 +2,7 @@
 # starts, here and on cluster nodes.
 import gc
 import os
+import re
 import sys
 
 PACKAGE = os.path.dirname(workflow.current_basedir.get_path_or_uri(secret_free=True))
@@ -9,7 +10,7 @@ if not os.path.isdir(PACKAGE):
     sys.exit(f"memscore: no folder {PACKAGE}; Snakemake fetches rules, not packages: give the snakefile: of a clone")
 sys.path.insert(0, PACKAGE)
 
-from memscore import device, files, openblas, study, versions
+from memscore import configuration, device, files, openblas, study, versions
 from memscore.errors import InputError
 from memscore.stimuli import splits, state
 
@@ -52,7 +53,12 @@ def recorded(part, name):
 
 def scored(folder, sets):
     """What the jobs write that between them score every layer of the study on these stimulus sets."""
-    folders = [(f"{folder}/{set}", model) for model in STUDY.models for set in sets]
+    return scored_of(STUDY.models, folder, sets)
+
+
+def scored_of(models, folder, sets):
+    """The same of these models."""
+    folders = [(f"{folder}/{set}", model) for model in models for set in sets]
     return [f"{folder}/{model}/{layers}.csv" for folder, model in folders for layers in STUDY.runs(folder, model)]
 
 
@@ -77,3 +83,4 @@ wildcard_constraints:
     tested="[^/]+",
     part="[^/]+",
     name="[^/]+",
+    split="[^/]+",

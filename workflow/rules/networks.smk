@@ -9,6 +9,8 @@ rule stage_weights:
         "resources/weights/{model}.safetensors",
     log:
         "logs/stage_weights/{model}.log",
+    wildcard_constraints:
+        model=rf"(?![^/]*{re.escape(configuration.TUNED)})[^/]+",
     localrule: True
     conda:
         "../../envs/memscore.yaml"
@@ -24,18 +26,53 @@ rule stage_weights:
         "../scripts/networks/stage_weights.py"
 
 
+# A network of the table with one unit in the place of its classifier, trained on the training images of one split. What
+# it was doing when it was stopped is in its checkpoint, which is no output: those of a stopped job are removed.
+rule finetune:
+    input:
+        weights=rules.stage_weights.output[0],
+        plugins=lambda wildcards: STUDY.models[wildcards.model].plugins,
+        pixels=lambda wildcards: pixels_for("datasets", wildcards.model, STUDY.dataset),
+        stimuli=expand(rules.select_stimuli.output.stimuli, set=STUDY.dataset or []),
+    output:
+        weights=f"resources/weights/{{model}}{configuration.TUNED}{{split}}.safetensors",
+        epochs="results/finetune/{model}/split_{split}.epochs.csv",
+        scores="results/finetune/{model}/split_{split}.csv",
+    log:
+        "logs/finetune/{model}/split_{split}.log",
+    retries: 2
+    conda:
+        "../../envs/memscore.yaml"
+    threads: config["resources"]["threads"]
+    resources:
+        mem_mb=lambda wildcards, attempt: int(1000 * config["resources"]["memory_gb"]) * attempt,
+        runtime=lambda wildcards, attempt: 1440,
+        local_gpu=device.shared_card(config["device"]),
+    params:
+        version=versions.of("finetune"),
+        network=lambda wildcards: STUDY.models[wildcards.model].network,
+        recipe=STUDY.recipe,
+        seed=STUDY.seed("weights"),
+        precision=config["precision"],
+        checkpoint=lambda wildcards: f"resources/finetune/{wildcards.model}/split_{wildcards.split}.pt",
+    message:
+        "Fine-tune {wildcards.model} on split {wildcards.split}"
+    script:
+        "../scripts/networks/finetune.py"
+
+
 # What every job takes that runs a network, beside its stimuli. Layers go from the network to what is done with them on the
 # job's node.
 NETWORK_INPUT = {
     "weights": rules.stage_weights.output[0],
     # Functions are for what may be there: calling them is what planning a large study takes its time for.
-    "plugins": (lambda wildcards: STUDY.models[wildcards.model].plugins) if config["model_plugins"] else [],
+    "plugins": (lambda wildcards: STUDY.networks[wildcards.model].plugins) if config["model_plugins"] else [],
     "references": (
         (lambda wildcards: pixels_for("references", wildcards.model, "pca")) if config["reduction"]["pca"] else []
     ),
 }
 NETWORK_PARAMS = {
-    "network": lambda wildcards: STUDY.models[wildcards.model].network,
+    "network": lambda wildcards: STUDY.networks[wildcards.model].network,
     # What decides a number: where a layer stands in its network is the tables' business.
     "layers": lambda wildcards: [
         {key: layer[key] for key in ("name", "n_features", "calls")}

@@ -140,6 +140,39 @@ rule generalisation:
         )
 
 
+rule finetuned_figure:
+    input:
+        table=rules.finetuned_table.output[0],
+        consistency=expand(rules.consistency.output, set=STUDY.dataset or []),
+    output:
+        report("results/figures/before_and_after.svg", caption="../report/before_and_after.rst", category="Figures"),
+    log:
+        "logs/finetuned_figure.log",
+    localrule: True
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        version=versions.of("report"),
+        benchmarks=STUDY.benchmarks(),
+        simulated=STUDY.simulated,
+    message:
+        "Figure of networks before and after they were trained on memorability"
+    script:
+        "../scripts/report/finetuned_figure.py"
+
+
+rule finetuned:
+    input:
+        rules.finetuned_table.output if STUDY.tuned else [],
+        rules.finetuned_figure.output if STUDY.tuned and STUDY.benchmarks() else [],
+    message:
+        (
+            "Networks trained on memorability: {input}"
+            if STUDY.tuned
+            else "Nothing to fine-tune: it takes memorability, finetune: splits in the config, and a trained network"
+        )
+
+
 rule stimulus_page:
     input:
         table=staged_table,

@@ -21,6 +21,8 @@ rule memorability:
         version=versions.of("layers", "memorability"),
         n_components=STUDY.n_components,
         choose=STUDY.chooses_components,
+        # What was trained on one split is tested on no other, whose test images it may have seen.
+        split=lambda wildcards: STUDY.networks[wildcards.model].split,
     message:
         "Memorability from {wildcards.model} {wildcards.layers} on {wildcards.set}"
     script:

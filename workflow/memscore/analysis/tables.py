@@ -1,7 +1,11 @@
 """The study's main table."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
+
+from memscore.networks.architectures import PENULTIMATE
 
 
 def layers(models: list[dict], memorability: pd.DataFrame | None, brain: pd.DataFrame | None) -> pd.DataFrame:
@@ -39,6 +43,50 @@ def generalisation(
         rows = rows[["model", "layer", "note", *rows.columns.intersection(list(columns))]].rename(columns=columns)
         named.append(rows.assign(note=(f"{column}: " + rows["note"].astype(object)).where(rows["note"].notna())))
     return _beside(models, [*named, None if brain is None else _wide(brain)])
+
+
+def finetuned(
+    tuned: Sequence[tuple[str, str, int]],
+    scores: pd.DataFrame,
+    before: tuple[pd.DataFrame, pd.DataFrame | None],
+    after: tuple[pd.DataFrame, pd.DataFrame | None],
+) -> pd.DataFrame:
+    """One row per (model, split) that was fine-tuned: how well it predicts, and how it stands beside what it was.
+
+    tuned : (name of the tuned model, model, split) of each
+    scores : rows of the `finetune` jobs
+    before, after : rows of the memorability jobs, and of the brain jobs or None, of the models and of the tuned ones
+
+    `head_rho` is ρ of the network's own prediction on its split's test stimuli; `pls_before`, `pls_after` are ρ of PLS
+    on its penultimate layer there, and `best_layer_before` of the layer of the model that is highest there. Similarity
+    to each benchmark is the penultimate layer's: columns `<benchmark>.raw_before`, `.raw_after`, `.score_before`,
+    `.score_after`.
+    """
+    scores = scores.set_index(["model", "split"])
+    (memorability_before, brain_before), (memorability_after, brain_after) = before, after
+    rows = []
+    for name, model, split in tuned:
+        column, mine = f"memorability_split_{split}", scores.loc[(model, split)]
+        layers = memorability_before[memorability_before["model"] == model]
+        row = {"model": model, "split": split} | mine[["epoch", "n_epochs", "validation_rho"]].to_dict()
+        row |= {
+            "head_rho": mine["test_rho"],
+            "pls_before": _penultimate(layers, model).get(column, np.nan),
+            "pls_after": _penultimate(memorability_after, name).get(column, np.nan),
+            "best_layer_before": layers[column].max(),
+        }
+        for when, brain, who in (("before", brain_before, model), ("after", brain_after, name)):
+            for benchmark, found in [] if brain is None else brain.groupby("benchmark", sort=False):
+                values = _penultimate(found, who)
+                row |= {f"{benchmark}.{value}_{when}": values.get(value, np.nan) for value in ("raw", "score")}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _penultimate(rows: pd.DataFrame, model: str) -> Mapping:
+    """A model's row of its penultimate layer; empty where that was not scored."""
+    found = rows[(rows["model"] == model) & (rows["layer"] == PENULTIMATE)]
+    return found.iloc[0] if len(found) else {}
 
 
 def _beside(models: list[dict], scores: list[pd.DataFrame | None]) -> pd.DataFrame:

@@ -70,6 +70,14 @@ def held_out_by_the_first(table: pd.DataFrame) -> np.ndarray:
     return table[split_columns(table)[0]].isin(["val", "test"]).to_numpy()
 
 
+def only(table: pd.DataFrame, split: int, source: str) -> pd.DataFrame:
+    """The table with one of its splits alone. Raises InputError where it does not have that."""
+    columns, column = split_columns(table), f"split_{split}"
+    if column not in columns:
+        raise InputError(f"{source}: no {column}; it has {', '.join(columns)}: correct finetune: splits in the config")
+    return table.drop(columns=[other for other in columns if other != column])
+
+
 def memorability_scores(table: pd.DataFrame) -> np.ndarray:
     """What each split predicts, float array of shape (n_splits, n_stimuli): its own scores, or `memorability`."""
     own = [column.replace("split_", "memorability_", 1) for column in split_columns(table)]

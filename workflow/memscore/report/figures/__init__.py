@@ -5,6 +5,7 @@ Tables in, a file out: .svg, .png or .pdf by its suffix, the same bytes from the
 
 from memscore.report.figures.across_against_within import across_against_within
 from memscore.report.figures.along_depth import along_depth
+from memscore.report.figures.before_and_after import before_and_after
 from memscore.report.figures.correlation_by_region import correlation_by_region
 from memscore.report.figures.generalisation_by_region import generalisation_by_region
 from memscore.report.figures.memorability_against_brain import memorability_against_brain
@@ -13,6 +14,7 @@ from memscore.report.figures.score_histogram import score_histogram
 __all__ = [
     "across_against_within",
     "along_depth",
+    "before_and_after",
     "correlation_by_region",
     "generalisation_by_region",
     "memorability_against_brain",
