@@ -32,7 +32,7 @@ class Model:
     layers : {name, module_type, n_features, calls, index, depth}, in the order of the forward pass; `index` counts all
         layers of the network, not only the chosen ones; `depth` is that from 0 to 1 at the penultimate layer and behind
     plugins : the plugin files, if the model comes from one of them: a change of theirs runs it again, and no other
-    penultimate : its penultimate layer, like those of `layers`, whether or not it is among them
+    penultimate : its penultimate layer, {name, module_type, n_features, calls}, whether or not it is among `layers`
     split : of a model that was fine-tuned, on which split of the data set; None of one that was not
     """
 
@@ -357,8 +357,8 @@ def _model(row: Mapping, config: Mapping, input_size: int | None, table: Path, c
         raise InputError(f"{table}: model {row['model']!r}: {error}") from error
     network = {key: description[key] for key in ("input_size", "mean", "std", "interpolation")}
     plugins = config["model_plugins"] if description["plugin"] else []
-    penultimate = select_layers(description["layers"], {"every": 1})
-    penultimate = next((layer for layer in penultimate if layer["name"] == architectures.PENULTIMATE), {})
+    named = (layer for layer in description["layers"] if layer["name"] == architectures.PENULTIMATE)
+    penultimate = next(named, {})
     model = Model(row["model"], row["timm_name"], row["weights"], network, layers, plugins, penultimate)
     for file in model.weights_files:
         if not Path(file).is_file():

@@ -12,7 +12,7 @@ sys.path.insert(0, PACKAGE)
 
 from memscore import configuration, device, files, openblas, study, versions
 from memscore.errors import InputError
-from memscore.stimuli import splits, state
+from memscore.stimuli import state
 
 # Whose workflow has this as a module may have a package of its own.
 PYTHONPATH = os.pathsep.join(filter(None, [PACKAGE, os.environ.get("PYTHONPATH")]))

@@ -88,7 +88,8 @@ rule shared_stimuli:
         "../../envs/memscore.yaml"
     params:
         version=versions.of("stimuli"),
-        n_fewest=splits.fewest_training(STUDY.n_components, STUDY.chooses_components),
+        n_components=STUDY.n_components,
+        choose=STUDY.chooses_components,
     message:
         "Images of {wildcards.fitted} that are in {wildcards.tested} too"
     script:

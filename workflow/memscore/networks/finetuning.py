@@ -343,9 +343,9 @@ def asked_to_stop() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGTERM, before)
 
 
-def header(network: Mapping, options: str, recipe: Recipe, images: Images, rho: float) -> dict[str, str]:
+def header(network: Mapping, options: Mapping, recipe: Recipe, images: Images, rho: float) -> dict[str, str]:
     """Of a tuned weights file: how to build its network (as `weights.load` reads it), and what it was trained on."""
-    built = {"timm_name": network["timm_name"]} | json.loads(options or "{}") | {"num_classes": 1}
+    built = {"timm_name": network["timm_name"]} | dict(options) | {"num_classes": 1}
     mean, sd = target(images)
     about = {"recipe": asdict(recipe), "data": images.digest(), "target": [mean, sd], "validation_rho": rho}
     return {"options": json.dumps(built), "finetuned": json.dumps(about)}

@@ -218,13 +218,19 @@ def hub_revision(timm_name: str) -> str:
     return ""
 
 
-def load(timm_name: str, weights_file: str | Path, plugins: Sequence[str] = ()):
-    """The evaluated model with the weights that `stage_weights` saved."""
+def options_of(weights_file: str | Path) -> dict:
+    """How to build the network of a staged weights file (`origin`); empty where timm's name says it all."""
     from safetensors import safe_open
-    from safetensors.torch import load_file
 
     with safe_open(weights_file, "pt") as file:
-        options = json.loads((file.metadata() or {}).get("options", "{}"))
+        return json.loads((file.metadata() or {}).get("options", "{}"))
+
+
+def load(timm_name: str, weights_file: str | Path, plugins: Sequence[str] = ()):
+    """The evaluated model with the weights that `stage_weights` saved."""
+    from safetensors.torch import load_file
+
+    options = options_of(weights_file)
     model = create(options.pop("timm_name", timm_name), plugins, **options)
     model.load_state_dict(load_file(weights_file))
     return model.eval()

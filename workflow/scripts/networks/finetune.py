@@ -2,7 +2,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
 from safetensors.torch import save_file
 
 from memscore import device
@@ -46,8 +45,7 @@ with job(snakemake) as say:
     }
     write_rows(snakemake.output.epochs, epochs)
     write_rows(snakemake.output.scores, [row | {"device": device.kind(config["device"])}])
-    with safe_open(given.weights, "pt") as file:
-        options = (file.metadata() or {}).get("options", "")
+    options = weights.options_of(given.weights)
     with replacing(snakemake.output.weights) as temporary:
         about = finetuning.header(params.network, options, recipe, images, reached["validation_rho"])
         save_file({name: tensor.contiguous().clone() for name, tensor in best.items()}, temporary, about)

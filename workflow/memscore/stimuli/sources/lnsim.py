@@ -54,11 +54,12 @@ def stage_dataset(
     halves = {column: read_halves(folder / "Random_splits" / f"{name}.mat", name) for column, name in HALVES.items()}
     images = find_images(folder, say)
     names = [f"{number:04d}" for number in range(1, N_IMAGES + 1)]
-    missing = [name for name in names if images.find(f"{name}.jpg") is None]
+    paths = [images.find(f"{name}.jpg") for name in names]
+    missing = [name for name, path in zip(names, paths, strict=True) if path is None]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise InputError(f"{images.folders[0]}: no image {missing[0]}.jpg{more}; copy the photographs again")
-    table = pd.DataFrame({"stimulus_id": names, "path": [images.find(f"{name}.jpg") for name in names]})
+    table = pd.DataFrame({"stimulus_id": names, "path": paths})
     table["memorability"] = np.mean([half.mean(0) for half in halves.values()], axis=0)
     columns = {f"{column}_{k + 1}": row for column, half in halves.items() for k, row in enumerate(half)}
     table = with_splits(pd.concat([table, pd.DataFrame(columns)], axis=1), dataset, seed, folder)
