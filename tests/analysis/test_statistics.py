@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import pearsonr, spearmanr
+from scipy.stats import bootstrap, pearsonr, spearmanr
 
 from memscore.analysis import statistics
 
@@ -398,3 +398,81 @@ def test_every_rho_is_related_in_memorabilitys_place():
     expected = spearmanr(noise["across.a.b"], table["a.IT.score"]).statistic
     assert across.loc["a.IT", "spearman"] == pytest.approx(expected, abs=1e-12)
     assert related.columns[0] == "rho"
+
+
+def finetuned_networks(n, coupling, seed=0):
+    """Networks whose likeness to IT goes with memorability, with object recognition, or (coupling 0) with neither."""
+    rng = np.random.default_rng(seed)
+    likeness, other = rng.normal(size=(2, n))
+    memorability = coupling * likeness + (1 - coupling) * other
+    columns = {"model": [f"net{i}" for i in range(n)], "split": 1, "top1": rng.normal(size=n)}
+    columns |= {"pls_before": rng.normal(size=n), "head_rho": memorability}
+    columns |= {"simulated.IT.raw_before": likeness, "simulated.IT.raw_after": likeness}
+    return pd.DataFrame(columns)
+
+
+def test_networks_are_related_as_by_scipys_bootstrap():
+    table = finetuned_networks(20, 0.7)
+    found = statistics.relate_networks(table, ["simulated.IT"], seed=0).set_index("when").loc["after"]
+    samples = [table["simulated.IT.raw_after"], table["head_rho"], table["top1"]]
+
+    def difference(likeness, memorability, top1):
+        return spearmanr(likeness, memorability)[0] - spearmanr(likeness, top1)[0]
+
+    statistics_of = {
+        "memorability": (lambda a, b, c: spearmanr(a, b)[0]),
+        "top1": (lambda a, b, c: spearmanr(a, c)[0]),
+        "difference": difference,
+    }
+    for name, statistic in statistics_of.items():
+        assert found[name] == pytest.approx(statistic(*samples))
+        theirs = bootstrap(
+            samples, statistic, paired=True, vectorized=False, n_resamples=2000, method="percentile", random_state=1
+        ).confidence_interval
+        np.testing.assert_allclose(found[[f"{name}_low", f"{name}_high"]].astype(float), theirs, atol=0.06)
+
+
+def test_means_over_splits_are_related():
+    table = finetuned_networks(8, 0.5)
+    twice = pd.concat([table, table.assign(split=2, head_rho=table["head_rho"][::-1].to_numpy())])
+    means = table.assign(head_rho=(table["head_rho"] + table["head_rho"][::-1].to_numpy()) / 2)
+    pd.testing.assert_frame_equal(
+        statistics.relate_networks(twice, ["simulated.IT"], 0), statistics.relate_networks(means, ["simulated.IT"], 0)
+    )
+
+
+@pytest.mark.parametrize(("n", "value", "interval"), [(2, False, False), (4, True, False), (5, True, True)])
+def test_few_networks_have_no_interval(n, value, interval):
+    found = statistics.relate_networks(finetuned_networks(n, 0.5), ["simulated.IT"], 0)
+    assert (found["n_networks"] == n).all()
+    assert found["difference"].notna().all() == value
+    assert found["difference_low"].notna().all() == interval
+
+
+def test_without_accuracies_memorability_stands_alone():
+    found = statistics.relate_networks(finetuned_networks(6, 1.0).drop(columns="top1"), ["simulated.IT"], 0)
+    assert "top1" not in found
+    assert found.set_index("when").loc["after", "memorability"] == pytest.approx(1)
+    nobodys = statistics.relate_networks(finetuned_networks(6, 1.0).assign(top1=np.nan), ["simulated.IT"], 0)
+    pd.testing.assert_frame_equal(nobodys, found)
+    assert list(statistics.relate_networks(finetuned_networks(6, 1.0), [], 0))[:3] == [
+        "benchmark",
+        "when",
+        "n_networks",
+    ]
+    unknown = finetuned_networks(6, 1.0).assign(top1=[1, 2, 3, 4, 5, np.nan])
+    assert (statistics.relate_networks(unknown, ["simulated.IT"], 0)["n_networks"] == 5).all()
+
+
+def test_difference_is_zero_in_ninety_of_a_hundred_where_there_is_none():
+    """Memorability and object recognition that both go with likeness alike: 95% intervals hold 0 about so often."""
+    held = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        likeness = rng.normal(size=24)
+        both = likeness + rng.normal(size=(2, 24))
+        table = finetuned_networks(24, 0, seed).assign(top1=both[0], head_rho=both[1])
+        table["simulated.IT.raw_after"] = likeness
+        row = statistics.relate_networks(table, ["simulated.IT"], 0).set_index("when").loc["after"]
+        held += row["difference_low"] <= 0 <= row["difference_high"]
+    assert held >= 90

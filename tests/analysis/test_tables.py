@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from memscore.analysis import tables
+from memscore.networks import architectures
 
 MODELS = [
     {"model": model, "trained": True, "layer": layer, "index": i, "depth": float(i), "module_type": "", "n_features": 9}
@@ -59,8 +60,8 @@ def test_notes_say_which_rho_they_are_of():
 
 def test_finetuned_puts_before_beside_after():
     def rows(model, offset, splits=(1, 2)):
-        layers = ["stem", "penultimate"]
-        table = pd.DataFrame({"model": model, "layer": layers, "memorability": offset})
+        # A third split, on which nothing is tuned, has another best layer.
+        table = pd.DataFrame({"model": model, "layer": ["stem", "penultimate"], "memorability": [offset, offset + 9]})
         return table.assign(**{f"memorability_split_{k}": [offset + k, offset + k - 0.5] for k in splits})
 
     def similar(model, raw):
@@ -69,7 +70,7 @@ def test_finetuned_puts_before_beside_after():
         )
 
     tuned = [("a.tuned-1", "a", 1), ("a.tuned-2", "a", 2)]
-    reached = {"model": "a", "epoch": 3, "n_epochs": 5, "validation_rho": 0.4}
+    reached = {"model": "a", "epoch": 3, "n_epochs": 5, "train_rho": 0.6, "validation_rho": 0.4}
     scores = pd.DataFrame([reached | {"split": k, "test_rho": k / 10} for k in (1, 2)])
     before = rows("a", 10.0), similar("a", 0.5)
     after = pd.concat([rows("a.tuned-1", 20.0, [1]), rows("a.tuned-2", 30.0, [2])]), similar("a.tuned-1", 0.6)
@@ -82,3 +83,42 @@ def test_finetuned_puts_before_beside_after():
     np.testing.assert_array_equal(table["s.IT.raw_after"], [0.6, np.nan])
     alone = tables.finetuned(tuned, scores, (before[0], None), (after[0], None))
     assert list(alone) == [name for name in table if not name.startswith("s.IT")]
+
+
+def test_published_accuracies_are_of_every_network_of_the_paper(repository):
+    table = pd.read_csv(repository / "config/imagenet_top1.tsv", sep="\t", comment="#")
+    assert table["timm_name"].is_unique
+    assert table["top1"].between(60, 90).all()
+    assert (table["top5"] > table["top1"]).all()
+    for name in pd.read_csv(repository / "config/models/paper.tsv", sep="\t")["timm_name"]:
+        assert tables.published_top1(table, architectures.whole_name(name)) > 0
+    assert tables.published_top1(table, architectures.whole_name("tf_efficientnet_lite0")) == 74.846
+    # timm's own weights of that name, which are not in the table, and not the older ones which are.
+    assert architectures.whole_name("resnet50") == "resnet50.a1_in1k"
+    assert np.isnan(tables.published_top1(table, architectures.whole_name("resnet50")))
+    assert np.isnan(tables.published_top1(table, architectures.whole_name("")))
+
+
+def test_published_results_have_their_source(repository):
+    table = pd.read_csv(repository / "config/published.tsv", sep="\t", comment="#")
+    assert list(table) == ["predictor", "spearman", "protocol", "source"]
+    assert table.notna().all(axis=None)
+    assert table["spearman"].between(0.5, 0.8).all()
+
+
+def test_own_networks_stand_beside_peers_and_published_results():
+    tuned = pd.DataFrame({"model": ["a", "a"], "best_layer_before": [0.4, 0.6], "head_rho": [0.5, 0.8]})
+    published = pd.DataFrame(
+        {"predictor": ["Net"], "spearman": [0.64], "protocol": ["five splits"], "source": ["Them 2015"]}
+    )
+    found = tables.beside_published(tuned, {"resmem": {"split_1": 0.5}}, published).set_index("predictor")
+    assert list(found.index) == ["a: best layer, PLS", "a: fine-tuned", "resmem", "Net"]
+    assert list(found["kind"]) == ["before", "after", "peer", "published"]
+    np.testing.assert_allclose(found["spearman"], [0.5, 0.65, 0.5, 0.64])
+    np.testing.assert_allclose(found.loc["a: fine-tuned", ["lowest", "highest"]].astype(float), [0.5, 0.8])
+    assert list(found["source"]) == ["this study"] * 3 + ["Them 2015"]
+    assert np.isnan(found.loc["Net", "lowest"])
+    assert found.loc["resmem", "protocol"] == "one split of this data set"
+    assert len(tables.beside_published(tuned, {}, None)) == 2
+    saw_them = tables.beside_published(tuned, {"resmem": {"split_1": 0.5}}, None, ["resmem"])
+    assert saw_them["protocol"].str.contains("were in its own training").tolist() == [False, False, True]

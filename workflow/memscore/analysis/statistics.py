@@ -15,6 +15,7 @@ CONFIDENCE = 0.95
 # From which networks are a sample of networks.
 FEWEST_NETWORKS = 5
 LARGEST_R = 1 - 1e-12
+N_RESAMPLES = 10_000
 DIFFERENCE_COLUMNS = (
     "best",
     "other",
@@ -139,3 +140,59 @@ def differences(layers: pd.DataFrame, correlations: pd.DataFrame) -> pd.DataFram
         row |= {"interval_over": over, "difference": value, "difference_low": low, "difference_high": high}
         rows.append(row)
     return pd.DataFrame(rows, columns=DIFFERENCE_COLUMNS)
+
+
+def relate_networks(finetuned: pd.DataFrame, benchmarks: Sequence[str], seed: int) -> pd.DataFrame:
+    """Over networks: does brain similarity of the penultimate layer go with memorability, or with object recognition?
+
+    finetuned : `results/finetuned.csv`, of which each network's mean over splits counts
+    seed : of the resamples of networks
+
+    One row per benchmark and `when`. Before training, `memorability` is Spearman's correlation of similarity with ρ of
+    PLS on the penultimate layer; after it, with ρ of the network's own prediction. `top1` is that with accuracy of
+    object recognition, `difference` the first less the second, over the same networks. Intervals are percentiles of a
+    bootstrap over networks, paired, as the two correlations share the similarity; NaN below `FEWEST_NETWORKS`.
+    """
+    means, rows = finetuned.groupby("model", sort=False).mean(numeric_only=True).dropna(axis=1, how="all"), []
+    names = ["memorability", *(["top1", "difference"] if "top1" in means else [])]
+    columns = [f"{name}{part}" for name in names for part in ("", "_low", "_high")]
+    for benchmark in benchmarks:
+        for when, measure in (("before", "pls_before"), ("after", "head_rho")):
+            of_each = [f"{benchmark}.raw_{when}", measure, *names[1:2]]
+            values = means.reindex(columns=of_each).dropna().to_numpy()
+            row = {"benchmark": benchmark, "when": when, "n_networks": len(values)}
+            for name, (low, value, high) in zip(names, bootstrapped(values, seed), strict=True):
+                row |= {name: value, f"{name}_low": low, f"{name}_high": high}
+            rows.append(row)
+    return pd.DataFrame(rows, columns=["benchmark", "when", "n_networks", *columns])
+
+
+def bootstrapped(values: np.ndarray, seed: int) -> np.ndarray:
+    """Lower bound, value and upper bound of Spearman's correlation of the first column with each other one and, of two
+    others, of their difference: array (1 or 3, 3).
+
+    values : (n_units, 2 or 3)
+    """
+    n = len(values)
+    found = np.full((1 if values.shape[1] == 2 else 3, 3), np.nan)
+    if n < 3:
+        return found
+    found[:, 1] = _with_first(values[None])[0]
+    if n < FEWEST_NETWORKS:
+        return found
+    drawn = np.random.default_rng(seed).integers(0, n, (N_RESAMPLES, n))
+    tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+    # Of a resample that is one network again and again no correlation is defined.
+    found[:, [0, 2]] = np.nanquantile(_with_first(values[drawn]), tails, axis=0).T
+    return found
+
+
+def _with_first(values: np.ndarray) -> np.ndarray:
+    """Of samples (n_samples, n_units, n_columns): Spearman of the first column with each other, and of two the
+    difference."""
+    ranks = rankdata(values, axis=1)
+    ranks -= ranks.mean(1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        ranks /= np.sqrt((ranks**2).sum(1, keepdims=True))
+    each = (ranks[..., :1] * ranks[..., 1:]).sum(1)
+    return each if each.shape[1] == 1 else np.column_stack([each, each[:, 0] - each[:, 1]])

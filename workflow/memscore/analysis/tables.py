@@ -1,6 +1,6 @@
 """The study's main table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -50,16 +50,19 @@ def finetuned(
     scores: pd.DataFrame,
     before: tuple[pd.DataFrame, pd.DataFrame | None],
     after: tuple[pd.DataFrame, pd.DataFrame | None],
+    top1: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
     """One row per (model, split) that was fine-tuned: how well it predicts, and how it stands beside what it was.
 
     tuned : (name of the tuned model, model, split) of each
     scores : rows of the `finetune` jobs
     before, after : rows of the memorability jobs, and of the brain jobs or None, of the models and of the tuned ones
+    top1 : accuracy (%) of object recognition by model, NaN where it is not known; None where nobody asks
 
-    `head_rho` is ρ of the network's own prediction on its split's test stimuli; `pls_before`, `pls_after` are ρ of PLS
-    on its penultimate layer there, and `best_layer_before` of the layer of the model that is highest there. Similarity
-    to each benchmark is the penultimate layer's: columns `<benchmark>.raw_before`, `.raw_after`, `.score_before`,
+    `head_rho` is ρ of the network's own prediction on its split's test stimuli, `train_rho` and `validation_rho` those
+    on the others in the epoch that was kept; `pls_before`, `pls_after` are ρ of PLS on its penultimate layer on test
+    stimuli, and `best_layer_before` of the layer of the model whose mean over these splits is highest. Similarity to
+    each benchmark is the penultimate layer's: columns `<benchmark>.raw_before`, `.raw_after`, `.score_before`,
     `.score_after`.
     """
     scores = scores.set_index(["model", "split"])
@@ -68,12 +71,14 @@ def finetuned(
     for name, model, split in tuned:
         column, mine = f"memorability_split_{split}", scores.loc[(model, split)]
         layers = memorability_before[memorability_before["model"] == model]
-        row = {"model": model, "split": split} | mine[["epoch", "n_epochs", "validation_rho"]].to_dict()
+        of_model = [f"memorability_split_{other}" for _, same, other in tuned if same == model]
+        row = {"model": model, "split": split} | ({} if top1 is None else {"top1": top1[model]})
+        row |= mine[["epoch", "n_epochs", "train_rho", "validation_rho"]].to_dict()
         row |= {
             "head_rho": mine["test_rho"],
             "pls_before": _penultimate(layers, model).get(column, np.nan),
             "pls_after": _penultimate(memorability_after, name).get(column, np.nan),
-            "best_layer_before": layers[column].max(),
+            "best_layer_before": _of_the_best(layers, of_model, column),
         }
         for when, brain, who in (("before", brain_before, model), ("after", brain_after, name)):
             for benchmark, found in [] if brain is None else brain.groupby("benchmark", sort=False):
@@ -81,6 +86,55 @@ def finetuned(
                 row |= {f"{benchmark}.{value}_{when}": values.get(value, np.nan) for value in ("raw", "score")}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def published_top1(table: pd.DataFrame, timm_name: str) -> float:
+    """Top-1 accuracy (%) of a network by timm's name, in a table of columns `timm_name`, `top1`; NaN without a row."""
+    found = table.loc[table["timm_name"] == timm_name, "top1"]
+    return float(found.iloc[0]) if len(found) else np.nan
+
+
+def beside_published(
+    finetuned: pd.DataFrame,
+    peers: Mapping[str, Mapping[str, float]],
+    published: pd.DataFrame | None,
+    saw_them: Collection[str] = (),
+) -> pd.DataFrame:
+    """One row per predictor: `predictor`, `spearman`, `lowest` and `highest` over splits, `kind`, `protocol`, `source`.
+
+    finetuned : the table by `finetuned`
+    peers : ρ on the same test images by predictor and split column
+    published : columns `predictor`, `spearman`, `protocol`, `source`, or None where this data set has none
+    saw_them : peers that were trained on images of this data set, without respect for its splits
+    """
+    mine = "this study"
+    rows = []
+    for model, table in finetuned.groupby("model", sort=False):
+        for column, what, kind in (
+            ("best_layer_before", "best layer, PLS", "before"),
+            ("head_rho", "fine-tuned", "after"),
+        ):
+            rows.append({"predictor": f"{model}: {what}", "kind": kind, **_over_splits(table[column]), "source": mine})
+    for name, of_splits in peers.items():
+        row = {"predictor": name, "kind": "peer", **_over_splits(pd.Series(of_splits)), "source": mine}
+        row["protocol"] += "; most of these images were in its own training" if name in saw_them else ""
+        rows.append(row)
+    others = pd.DataFrame() if published is None else published.assign(kind="published")
+    return pd.concat([pd.DataFrame(rows), others], ignore_index=True)[
+        ["predictor", "kind", "spearman", "lowest", "highest", "protocol", "source"]
+    ]
+
+
+def _over_splits(rho: pd.Series) -> dict:
+    """Mean and range over splits, and how many they are."""
+    protocol = f"mean over {len(rho)} splits of this data set" if len(rho) > 1 else "one split of this data set"
+    return {"spearman": rho.mean(), "lowest": rho.min(), "highest": rho.max(), "protocol": protocol}
+
+
+def _of_the_best(layers: pd.DataFrame, splits: Sequence[str], column: str) -> float:
+    """`column` of the layer that is highest in the mean of `splits`; NaN where none is scored."""
+    means = layers[splits].mean(axis=1).dropna()
+    return layers.loc[means.idxmax(), column] if len(means) else np.nan
 
 
 def _penultimate(rows: pd.DataFrame, model: str) -> Mapping:

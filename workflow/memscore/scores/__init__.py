@@ -3,4 +3,4 @@
 Arrays in, numbers out; the audit has Brain-Score's own code score the same arrays.
 """
 
-__all__ = ["audit", "brain", "memorability", "pls"]
+__all__ = ["audit", "brain", "memorability", "pls", "recognition"]

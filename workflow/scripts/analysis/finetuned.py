@@ -1,8 +1,9 @@
 import pandas as pd
 
-from memscore.analysis import tables
+from memscore.analysis import statistics, tables
 from memscore.files import read_frame, write_frame
 from memscore.job import job
+from memscore.networks import architectures
 
 
 def together(files):
@@ -14,4 +15,17 @@ with job(snakemake) as say:
     before, after = (
         (together(given[f"memorability_{when}"]), together(given[f"brain_{when}"])) for when in ("before", "after")
     )
-    write_frame(snakemake.output[0], tables.finetuned(tuned, together(given.scores), before, after))
+    top1, networks = None, snakemake.params.networks
+    if given.published:
+        published = pd.read_csv(given.published, sep="\t", comment="#")
+        whole = {model: architectures.whole_name(timm_name) for model, timm_name in networks.items()}
+        top1 = {model: tables.published_top1(published, timm_name) for model, timm_name in whole.items()}
+    if given.recognition:
+        top1 = together(given.recognition).set_index("model")["top1"]
+    table = tables.finetuned(tuned, together(given.scores), before, after, top1)
+    write_frame(snakemake.output.table, table)
+    write_frame(snakemake.output.layers, tables.layers(snakemake.params.layers, *after))
+    write_frame(
+        snakemake.output.networks,
+        statistics.relate_networks(table, snakemake.params.benchmarks, snakemake.params.seed),
+    )
