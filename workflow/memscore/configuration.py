@@ -10,13 +10,11 @@ from pathlib import Path
 import yaml
 
 from memscore.errors import InputError
-from memscore.names import stimulus_set_of
+from memscore.names import TUNED, stimulus_set_of
 
 SCHEMAS = Path(__file__).parent.parent / "schemas"
 # Areas of the benchmarks that are not Brain-Score's.
 OWN_BENCHMARKS = {"simulated": ("V1", "V2", "V4", "IT"), "cowley2023": ("V4",)}
-# Between the name of a model and the split that it is fine-tuned on.
-TUNED = ".tuned-"
 MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -50,6 +48,14 @@ def check_config(config: Mapping) -> None:
             f"config: reduction: pca_images: {images!r} is neither among datasets ({known}) nor a folder; give a "
             "folder's path from the repository root"
         )
+    for key, there, kind in (
+        ("images", Path.is_dir, "folder"),
+        ("predictor", Path.is_file, "file"),
+        ("object_recognition", Path.exists, "file or folder"),
+        ("published", Path.is_file, "file"),
+    ):
+        if config[key] and not there(Path(config[key])):
+            raise InputError(f"config: {key}: no {kind} {config[key]}; give a path from the repository root")
     for benchmark in config["brain"]["benchmarks"] if config["brain"] else []:
         areas = OWN_BENCHMARKS.get(stimulus_set_of(benchmark))
         if areas and benchmark.partition(".")[2] not in areas:

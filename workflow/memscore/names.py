@@ -1,4 +1,7 @@
-"""What the name of a benchmark says."""
+"""What names say: a benchmark's, a tuned model's."""
+
+# Between the name of a model and the split that it is fine-tuned on.
+TUNED = ".tuned-"
 
 
 def stimulus_set_of(benchmark: str) -> str:

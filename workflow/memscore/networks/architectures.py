@@ -73,6 +73,7 @@ def describe(
         classifier it feeds, `calls` is how often a module runs in one pass
     input_size : (height, width); mean, std : per channel; interpolation : PIL's name for the resampling
     plugin : whether the model comes from one of the plugins
+    resettable : whether its classifier can be replaced, timm's way
     """
     key = catalogue_key(timm_name, input_size, plugins)
     size = input_size or "own"
@@ -131,6 +132,7 @@ def _describe(timm_name: str, input_size: int | None, plugins: Sequence[str]) ->
         "mean": list(data["mean"]),
         "std": list(data["std"]),
         "interpolation": data["interpolation"],
+        "resettable": hasattr(model, "reset_classifier"),
         "plugin": timm.is_model(timm_name) and not timm.model_entrypoint(timm_name).__module__.startswith("timm."),
     }
 
@@ -155,6 +157,17 @@ def hub_options(timm_name: str) -> dict:
             "timm's own name of its architecture and a weights file"
         ) from error
     return {"timm_name": architecture, "pretrained_cfg": config, **(options or {})}
+
+
+def whole_name(timm_name: str) -> str:
+    """timm's name with the tag of the weights that it stands for: `resnet50.a1_in1k` of `resnet50`.
+
+    A name that is not timm's, of a plugin or of the hub, is itself.
+    """
+    import timm
+
+    known = timm.models.get_pretrained_cfg(timm_name, allow_unregistered=True) if "." not in timm_name else None
+    return f"{timm_name}.{known.tag}" if known is not None and known.tag else timm_name
 
 
 def create(timm_name: str, plugins: Sequence[str] = (), pretrained: bool = False, **options):

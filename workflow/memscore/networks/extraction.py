@@ -99,6 +99,17 @@ def batches_of(sets: Sequence[np.ndarray], batch_size: int, device: str) -> Iter
             yield slice(done, done := done + len(part)), images
 
 
+def exact_convolutions() -> None:
+    """torch's default on a GPU, TF32, keeps three digits of a convolution and says float32."""
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def normalised(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """uint8 images (n, 3, height, width) as a network wants them; mean, std : per channel, of values in [0, 1]."""
+    shift, scale = (torch.tensor(values, device=pixels.device).view(1, 3, 1, 1) * 255 for values in (mean, std))
+    return (pixels.float() - shift) / scale
+
+
 def extract(
     model: torch.nn.Module,
     layers: Mapping[str, int],
@@ -126,17 +137,14 @@ def extract(
     precision : `float32`, or `bfloat16` for torch's automatic mixed precision
     """
     sets = [pixels] if isinstance(pixels, np.ndarray) else pixels
-    torch.backends.cudnn.allow_tf32 = False  # torch's default keeps three digits of a convolution and says float32
+    exact_convolutions()
     model = model.eval().to(device, memory_format=torch.channels_last)
-    shift = torch.tensor(mean, device=device).view(1, 3, 1, 1) * 255
-    scale = torch.tensor(std, device=device).view(1, 3, 1, 1) * 255
-
     mixed = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bfloat16")
 
     def passes(sets, reduce):
         with torch.inference_mode(), mixed, Recorder(model, layers, reduce) as record:
             for rows, images in batches_of(sets, batch_size, device):
-                recorded = record((images.permute(0, 3, 1, 2).float() - shift) / scale)
+                recorded = record(normalised(images.permute(0, 3, 1, 2), mean, std))
                 yield rows, {layer: recorded[layer] for layer in layers}
 
     sketches = {layer: Sketch(layer, sketch, seed) for layer in layers}

@@ -6,11 +6,11 @@ import json
 import pickle
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from memscore.errors import InputError
-from memscore.files import sha256
+from memscore.files import replacing, sha256
 from memscore.networks.architectures import create, hub_options, on_hub, reason
 
 # Where checkpoints of training keep the weights, in timm's order (timm.models.load_state_dict): averaged ones first.
@@ -218,12 +218,30 @@ def hub_revision(timm_name: str) -> str:
     return ""
 
 
+def save(path: str | Path, tensors: Mapping, about: Mapping[str, str]) -> None:
+    """Write tensors by name and what is to be said about them as one safetensors file."""
+    from safetensors.torch import save
+
+    whole = {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
+    with replacing(path) as temporary:
+        # Its own save_file lets nobody else read the file.
+        temporary.write_bytes(save(whole, dict(about)))
+
+
 def options_of(weights_file: str | Path) -> dict:
     """How to build the network of a staged weights file (`origin`); empty where timm's name says it all."""
     from safetensors import safe_open
 
     with safe_open(weights_file, "pt") as file:
         return json.loads((file.metadata() or {}).get("options", "{}"))
+
+
+def training_of(weights_file: str | Path) -> dict:
+    """What a tuned weights file says of its training (`finetuning.header`)."""
+    from safetensors import safe_open
+
+    with safe_open(weights_file, "pt") as file:
+        return json.loads(file.metadata()["finetuned"])
 
 
 def load(timm_name: str, weights_file: str | Path, plugins: Sequence[str] = ()):

@@ -2,11 +2,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from safetensors.torch import save_file
 
 from memscore import device
 from memscore.correlation import rank_correlation
-from memscore.files import replacing, write_rows
+from memscore.files import write_rows
 from memscore.job import job
 from memscore.networks import finetuning, weights
 from memscore.stimuli import splits, tables
@@ -40,13 +39,17 @@ with job(snakemake) as say:
     reached = max(epochs, key=lambda row: row["validation_rho"])
     row = {"model": where.model, "split": where.split, "epoch": reached["epoch"], "n_epochs": len(epochs)}
     row |= {
+        "train_rho": reached["train_rho"],
         "validation_rho": reached["validation_rho"],
         "test_rho": rank_correlation(predicted, images.memorability[rows]),
     }
+    mean, sd = finetuning.target(images)
+    of_image = zip(table["stimulus_id"].iloc[rows], images.memorability[rows], mean + sd * predicted, strict=True)
+    columns = ("stimulus_id", "memorability", "predicted")
+    write_rows(snakemake.output.predicted, [dict(zip(columns, each, strict=True)) for each in of_image])
     write_rows(snakemake.output.epochs, epochs)
     write_rows(snakemake.output.scores, [row | {"device": device.kind(config["device"])}])
     options = weights.options_of(given.weights)
-    with replacing(snakemake.output.weights) as temporary:
-        about = finetuning.header(params.network, options, recipe, images, reached["validation_rho"])
-        save_file({name: tensor.contiguous().clone() for name, tensor in best.items()}, temporary, about)
+    about = finetuning.header(params.network, options, recipe, images, reached["validation_rho"])
+    weights.save(snakemake.output.weights, best, about)
     checkpoint.unlink(missing_ok=True)
