@@ -63,6 +63,11 @@ def write(
         "pairs": shown_pairs(pairs, used, folder),
         "flaws": flaws,
     }
+    return rendered("stimuli.html", page), pairs
+
+
+def rendered(template: str, page: Mapping) -> str:
+    """HTML of a template of `workflow/report`."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -70,7 +75,7 @@ def write(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("stimuli.html").render(page), pairs
+    return environment.get_template(template).render(page)
 
 
 def sizes(images: pd.DataFrame) -> list[tuple[str, int]]:

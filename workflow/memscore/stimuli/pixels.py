@@ -1,6 +1,5 @@
 """Images of a stimulus set: which they are, as viewers saw them, and as pixels at a network's input size."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +10,7 @@ from PIL import Image, ImageOps
 
 from memscore.errors import InputError
 from memscore.files import replacing
+from memscore.stimuli.state import files_in
 from memscore.stimuli.tables import read_table
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -24,9 +24,7 @@ def images_of_table(path: str | Path) -> list[Path]:
 
 def images_in_folder(folder: str | Path) -> list[Path]:
     """The images in a folder and its subfolders, without hidden files."""
-    files = [Path(parent, name) for parent, _, names in os.walk(folder, followlinks=True) for name in names]
-    seen = (file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts))
-    return [file for file in seen if file.suffix.lower() in IMAGE_SUFFIXES]
+    return [file for file in files_in(folder) if file.suffix.lower() in IMAGE_SUFFIXES]
 
 
 def references(images: list[Path], n: int, source: str) -> pd.DataFrame:

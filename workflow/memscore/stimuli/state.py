@@ -21,6 +21,20 @@ def of_images(table: str) -> str:
     return _of_images(table, of_file(table)) if os.path.isfile(table) else ""
 
 
+def of_folder(folder: str | None) -> str:
+    """A hash of names and states of all files in a folder and its subfolders, hidden ones left out; empty of none."""
+    digest = hashlib.sha256()
+    for file in files_in(folder) if folder else ():
+        digest.update("\t".join([str(file), *of_file(file), "\n"]).encode())
+    return digest.hexdigest() if folder else ""
+
+
+def files_in(folder: str | Path) -> list[Path]:
+    """All files in a folder and its subfolders but hidden ones, in the order of their paths."""
+    found = (Path(parent, name) for parent, _, names in os.walk(folder, followlinks=True) for name in names)
+    return sorted(f for f in found if not any(part.startswith(".") for part in f.relative_to(folder).parts))
+
+
 @cache
 def _of_images(table: str, state: tuple[str, str]) -> str:
     """`of_images` of the table that is in this state: planning asks for each of its files of pixels."""
