@@ -9,7 +9,7 @@ import memscore
 
 PACKAGE = Path(memscore.__file__).parent
 # From the roof down: each may import from itself and from what is below.
-STAGES = ["report", "analysis", "scores", "stimuli", "networks"]
+STAGES = ["report", "analysis", "predictions", "scores", "stimuli", "networks"]
 # What is decided before a study runs: knows of stages what needs neither torch nor pandas.
 PLANNING = {"study": {"networks"}, "configuration": set()}
 

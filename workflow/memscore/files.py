@@ -21,7 +21,20 @@ MOST_BYTES = 200 * 10**9
 TEMPORARY = re.compile(r"\..+-\d+-[0-9a-f]{8}\..+")
 HOUR = 3600  # seconds
 # Columns of results that name something.
-NAMES = ("model", "layer", "benchmark", "region", "scope", "best", "other", "dataset", "fitted", "tested", "rho")
+NAMES = (
+    "model",
+    "layer",
+    "benchmark",
+    "region",
+    "scope",
+    "best",
+    "other",
+    "dataset",
+    "fitted",
+    "tested",
+    "rho",
+    "stimulus_id",
+)
 
 
 @contextmanager

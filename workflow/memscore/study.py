@@ -13,9 +13,9 @@ from itertools import permutations
 from math import ceil
 from pathlib import Path
 
-from memscore.configuration import TUNED, check_config, read_models
+from memscore.configuration import check_config, read_models
 from memscore.errors import InputError
-from memscore.names import stimulus_set_of
+from memscore.names import TUNED, stimulus_set_of
 from memscore.networks import architectures, room
 
 CATALOGUE = Path("resources/layers")
@@ -32,7 +32,8 @@ class Model:
     layers : {name, module_type, n_features, calls, index, depth}, in the order of the forward pass; `index` counts all
         layers of the network, not only the chosen ones; `depth` is that from 0 to 1 at the penultimate layer and behind
     plugins : the plugin files, if the model comes from one of them: a change of theirs runs it again, and no other
-    penultimate : its penultimate layer, {name, module_type, n_features, calls}, whether or not it is among `layers`
+    penultimate : its penultimate layer, described alike, whether or not it is among `layers`
+    resettable : whether it can be fine-tuned: it has a penultimate layer, and timm's way to replace what is behind it
     split : of a model that was fine-tuned, on which split of the data set; None of one that was not
     """
 
@@ -43,6 +44,7 @@ class Model:
     layers: list[dict]
     plugins: Sequence[str] = ()
     penultimate: Mapping = field(default_factory=dict)
+    resettable: bool = True
     split: int | None = None
 
     @property
@@ -72,18 +74,50 @@ class Study:
     def tuned(self) -> dict[str, Model]:
         """The trained models once more, fine-tuned on each split that is asked for: `<model>.tuned-<split>`.
 
-        They take the road of all models, at their penultimate layer and on the stimuli of their split.
+        They take the road of all models, at their penultimate layer, or at all that the study is of, and on the stimuli
+        of their split.
         """
         section, found = self.config["finetune"], {}
         for model in self.models.values() if section["splits"] and self.dataset else ():
-            for split in section["splits"] if model.trained and model.penultimate else ():
+            if section["models"] is not None and model.name not in section["models"]:
+                continue
+            for split in section["splits"] if model.trained and model.resettable else ():
                 name = f"{model.name}{TUNED}{split}"
-                found[name] = replace(model, name=name, layers=[model.penultimate], split=split)
+                others = model.layers if section["layers"] == "studied" else []
+                others = [layer for layer in others if layer["name"] != model.penultimate["name"]]
+                found[name] = replace(model, name=name, layers=[*others, model.penultimate], split=split)
         return found
 
     def tunings(self) -> list[tuple[str, str, int]]:
         """(name of the tuned model, model, split) of each."""
         return [(name, name.rpartition(TUNED)[0], model.split) for name, model in self.tuned.items()]
+
+    def recognised_as(self) -> dict[str, str]:
+        """By what name of timm's each tuned model is known: empty for weights that its users trained themselves."""
+        models = {model: self.models[model] for _, model, _ in self.tunings()}
+        return {name: "" if model.weights_files else model.timm_name for name, model in models.items()}
+
+    @property
+    def recognises(self) -> bool:
+        """Whether object recognition is measured: the config names a folder of ImageNet's validation images."""
+        return bool(self.config["object_recognition"]) and os.path.isdir(self.config["object_recognition"])
+
+    @property
+    def accuracies(self) -> str | None:
+        """The table of published accuracies, if that is what the config names."""
+        return None if self.recognises else self.config["object_recognition"]
+
+    def predicting(self) -> dict[str, dict]:
+        """What a predictor has to know of each model and tuned model: its network, pixels and how often layers run."""
+        return {
+            name: {
+                "network": model.network,
+                "pixels": f"{self.transform(name)}.npy",
+                "penultimate": model.penultimate.get("calls"),
+                "calls": {layer["name"]: layer["calls"] for layer in model.layers},
+            }
+            for name, model in self.networks.items()
+        }
 
     @cached_property
     def networks(self) -> dict[str, Model]:
@@ -92,8 +126,9 @@ class Study:
 
     @property
     def recipe(self) -> dict:
-        """How models are fine-tuned: the config's section without which splits."""
-        return {key: value for key, value in self.config["finetune"].items() if key != "splits"}
+        """How models are fine-tuned: the config's section without what is tuned, and where it is looked at."""
+        beside = ("splits", "models", "layers")
+        return {key: value for key, value in self.config["finetune"].items() if key not in beside}
 
     def runs(self, folder: str, model: str) -> list[str]:
         """Labels of the jobs that between them score a model's layers, in files `<folder>/<model>/<label>.csv`.
@@ -192,12 +227,12 @@ class Study:
         """
         return kind == "datasets" and self.dataset_source(stimulus_set)["source"] == "table"
 
-    def table(self) -> list[dict]:
-        """Where every studied layer stands: the left part of the study's main table."""
+    def table(self, models: Mapping[str, Model] | None = None) -> list[dict]:
+        """Where every studied layer stands, of these models or of the table's: the left part of the main table."""
         columns = ("index", "depth", "module_type", "n_features")
         return [
             {"model": model.name, "trained": model.trained, "layer": layer["name"]} | {c: layer[c] for c in columns}
-            for model in self.models.values()
+            for model in (self.models if models is None else models).values()
             for layer in model.layers
         ]
 
@@ -205,6 +240,11 @@ class Study:
     def dataset(self) -> str | None:
         """The stimulus set whose memorability is predicted."""
         return self.config["memorability"]["dataset"] if self.config["memorability"] else None
+
+    @property
+    def source(self) -> str | None:
+        """Where that set comes from."""
+        return self.config["datasets"][self.dataset]["source"] if self.dataset else None
 
     @property
     def n_components(self) -> int:
@@ -339,6 +379,11 @@ def check_named(study: Study) -> None:
     """Raise InputError for the first audit or export of something that is not in the study."""
     known = {"model": list(study.models), "benchmark": study.benchmarks()}
     known["set"] = [name for _, name in study.stimulus_sets()]
+    for model in study.config["finetune"]["models"] or []:
+        if model not in study.models:
+            raise InputError(
+                f"config: finetune: models: {model!r} is not in the model table ({', '.join(study.models)})"
+            )
     for key, asked in {"audit": study.audits(), "activations": study.exports()}.items():
         for each in asked:
             model = study.models.get(each["model"])
@@ -357,9 +402,18 @@ def _model(row: Mapping, config: Mapping, input_size: int | None, table: Path, c
         raise InputError(f"{table}: model {row['model']!r}: {error}") from error
     network = {key: description[key] for key in ("input_size", "mean", "std", "interpolation")}
     plugins = config["model_plugins"] if description["plugin"] else []
-    named = (layer for layer in description["layers"] if layer["name"] == architectures.PENULTIMATE)
+    named = (layer for layer in placed(description["layers"]) if layer["name"] == architectures.PENULTIMATE)
     penultimate = next(named, {})
-    model = Model(row["model"], row["timm_name"], row["weights"], network, layers, plugins, penultimate)
+    model = Model(
+        row["model"],
+        row["timm_name"],
+        row["weights"],
+        network,
+        layers,
+        plugins,
+        penultimate,
+        bool(penultimate) and description["resettable"],
+    )
     for file in model.weights_files:
         if not Path(file).is_file():
             raise InputError(
@@ -368,18 +422,29 @@ def _model(row: Mapping, config: Mapping, input_size: int | None, table: Path, c
     return model
 
 
-def select_layers(layers: list[dict], choice: Mapping, pattern: str = "") -> list[dict]:
-    """The layers to study, with their `index` and `depth` among all of the network's.
+def placed(layers: list[dict]) -> list[dict]:
+    """All layers of a network with their `index` and `depth`.
 
     Depth counts the layers up to the penultimate one, where it is 1; the classifier that reads it is no deeper.
+    """
+    end = _end(layers)
+    return [{**layer, "index": i, "depth": round(min(i / max(end, 1), 1), 4)} for i, layer in enumerate(layers)]
+
+
+def _end(layers: list[dict]) -> int:
+    """Index of the penultimate layer; of the last one in a network that has none."""
+    names = [layer["name"] for layer in layers]
+    return names.index(architectures.PENULTIMATE) if architectures.PENULTIMATE in names else len(layers) - 1
+
+
+def select_layers(layers: list[dict], choice: Mapping, pattern: str = "") -> list[dict]:
+    """The layers to study of all of a network's, `placed`.
 
     choice : `every: n` takes each n-th layer, else `count: n` spreads n layers evenly from the first to the
         penultimate one, which is always among them
     pattern : names with `*`, several with commas; what it matches is taken instead, all of it
     """
-    names = [layer["name"] for layer in layers]
-    end = names.index(architectures.PENULTIMATE) if architectures.PENULTIMATE in names else len(layers) - 1
-    layers = [{**layer, "index": i, "depth": round(min(i / max(end, 1), 1), 4)} for i, layer in enumerate(layers)]
+    end, layers = _end(layers), placed(layers)
     if pattern:
         chosen = set()
         for part in pattern.split(","):

@@ -168,17 +168,50 @@ rule finetuned_table:
         memorability_after=lambda wildcards: scored_of(STUDY.tuned, "results/memorability", [STUDY.dataset]),
         brain_before=rules.collect_brain.output if STUDY.benchmarks() else [],
         brain_after=lambda wildcards: scored_of(STUDY.tuned, "results/brain", STUDY.brain_sets()),
+        published=STUDY.accuracies or [],
+        recognition=expand("results/recognition/{model}.csv", model=STUDY.recognised_as()) if STUDY.recognises else [],
     output:
-        report("results/finetuned.csv", caption="../report/finetuned.rst", category="Tables"),
+        table=report("results/finetuned.csv", caption="../report/finetuned.rst", category="Tables"),
+        networks=report("results/finetuned_networks.csv", caption="../report/finetuned_networks.rst", category="Tables"),
+        layers="results/finetuned_layers.csv",
     log:
         "logs/finetuned_table.log",
     localrule: True
     conda:
         "../../envs/memscore.yaml"
     params:
-        version=versions.of("tables"),
+        version=versions.of("tables", "statistics"),
         tuned=STUDY.tunings(),
+        networks=STUDY.recognised_as(),
+        layers=lambda wildcards: STUDY.table(STUDY.tuned),
+        benchmarks=STUDY.benchmarks(),
+        seed=STUDY.seed("analysis"),
     message:
         "Every network before and after it was trained on memorability"
     script:
         "../scripts/analysis/finetuned.py"
+
+
+# Published results are of LaMem's images: beside those of another data set they would say nothing.
+rule beside_published:
+    input:
+        finetuned=rules.finetuned_table.output.table,
+        peers=expand("results/peers/{peer}/{set}.csv", peer=config["peers"], set=STUDY.dataset or []),
+        stimuli=expand(rules.select_stimuli.output.stimuli, set=STUDY.dataset or []),
+        published=config["published"] if STUDY.source == "lamem" and config["published"] else [],
+    output:
+        report("results/beside_published.csv", caption="../report/beside_published.rst", category="Tables"),
+    log:
+        "logs/beside_published.log",
+    localrule: True
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        version=versions.of("tables", "peers"),
+        peers=config["peers"],
+        source=STUDY.source,
+        splits=config["finetune"]["splits"],
+    message:
+        "The study's networks beside other predictors"
+    script:
+        "../scripts/analysis/beside_published.py"

@@ -10,7 +10,7 @@ if not os.path.isdir(PACKAGE):
     sys.exit(f"memscore: no folder {PACKAGE}; Snakemake fetches rules, not packages: give the snakefile: of a clone")
 sys.path.insert(0, PACKAGE)
 
-from memscore import configuration, device, files, openblas, study, versions
+from memscore import device, files, names, openblas, study, versions
 from memscore.errors import InputError
 from memscore.stimuli import state
 
@@ -84,3 +84,4 @@ wildcard_constraints:
     part="[^/]+",
     name="[^/]+",
     split="[^/]+",
+    peer="[^/]+",

@@ -10,7 +10,7 @@ rule stage_weights:
     log:
         "logs/stage_weights/{model}.log",
     wildcard_constraints:
-        model=rf"(?![^/]*{re.escape(configuration.TUNED)})[^/]+",
+        model=rf"(?![^/]*{re.escape(names.TUNED)})[^/]+",
     localrule: True
     conda:
         "../../envs/memscore.yaml"
@@ -35,9 +35,10 @@ rule finetune:
         pixels=lambda wildcards: pixels_for("datasets", wildcards.model, STUDY.dataset),
         stimuli=expand(rules.select_stimuli.output.stimuli, set=STUDY.dataset or []),
     output:
-        weights=f"resources/weights/{{model}}{configuration.TUNED}{{split}}.safetensors",
+        weights=f"resources/weights/{{model}}{names.TUNED}{{split}}.safetensors",
         epochs="results/finetune/{model}/split_{split}.epochs.csv",
         scores="results/finetune/{model}/split_{split}.csv",
+        predicted="results/finetune/{model}/split_{split}.predicted.csv",
     log:
         "logs/finetune/{model}/split_{split}.log",
     retries: 2

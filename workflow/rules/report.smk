@@ -1,6 +1,17 @@
 # What a reader sees: figures, the front page, and a page for each stimulus set to look at before a run.
 
 
+# What training on memorability adds, to a study that has networks to train.
+FINETUNED = (
+    [rules.finetuned_table.output.table, rules.finetuned_table.output.networks, rules.beside_published.output[0]]
+    if STUDY.tuned
+    else []
+)
+FINETUNED_FIGURES = (
+    ["results/figures/training_curves.svg", "results/figures/beside_published.svg"] if STUDY.tuned else []
+) + (["results/figures/before_and_after.svg"] if STUDY.tuned and STUDY.benchmarks() else [])
+
+
 rule depth_profile:
     input:
         layers=rules.layers.output[0],
@@ -55,6 +66,8 @@ rule summary:
         consistency=expand(rules.consistency.output, set=STUDY.dataset or []),
         depth_profile=rules.depth_profile.output,
         relation_figures=rules.relation_figures.output if STUDY.relates else [],
+        finetuned=FINETUNED,
+        finetuned_figures=FINETUNED_FIGURES,
         provenance=rules.provenance.output[0],
     output:
         "results/summary.rst",
@@ -67,7 +80,7 @@ rule summary:
         version=versions.of("report"),
         benchmarks=STUDY.benchmarks(),
         dataset=STUDY.dataset,
-        source=STUDY.dataset_source(STUDY.dataset)["source"] if STUDY.dataset else None,
+        source=STUDY.source,
         simulated=STUDY.simulated,
     message:
         "The answer in words: results/summary.rst"
@@ -142,7 +155,7 @@ rule generalisation:
 
 rule finetuned_figure:
     input:
-        table=rules.finetuned_table.output[0],
+        table=rules.finetuned_table.output.table,
         consistency=expand(rules.consistency.output, set=STUDY.dataset or []),
     output:
         report("results/figures/before_and_after.svg", caption="../report/before_and_after.rst", category="Figures"),
@@ -161,10 +174,51 @@ rule finetuned_figure:
         "../scripts/report/finetuned_figure.py"
 
 
+rule training_curves:
+    input:
+        epochs=[f"results/finetune/{model}/split_{split}.epochs.csv" for _, model, split in STUDY.tunings()],
+        table=rules.finetuned_table.output.table,
+    output:
+        report("results/figures/training_curves.svg", caption="../report/training_curves.rst", category="Figures"),
+    log:
+        "logs/training_curves.log",
+    localrule: True
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        version=versions.of("report"),
+        tuned=STUDY.tunings(),
+        simulated=STUDY.simulated,
+    message:
+        "Figure of every training"
+    script:
+        "../scripts/report/training_curves.py"
+
+
+rule published_figure:
+    input:
+        table=rules.beside_published.output[0],
+        consistency=expand(rules.consistency.output, set=STUDY.dataset or []),
+    output:
+        report("results/figures/beside_published.svg", caption="../report/beside_published.rst", category="Figures"),
+    log:
+        "logs/published_figure.log",
+    localrule: True
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        version=versions.of("report"),
+        simulated=STUDY.simulated,
+    message:
+        "Figure of the study's networks beside other predictors"
+    script:
+        "../scripts/report/published_figure.py"
+
+
 rule finetuned:
     input:
-        rules.finetuned_table.output if STUDY.tuned else [],
-        rules.finetuned_figure.output if STUDY.tuned and STUDY.benchmarks() else [],
+        FINETUNED,
+        FINETUNED_FIGURES,
     message:
         (
             "Networks trained on memorability: {input}"

@@ -85,6 +85,33 @@ rule generalise:
         "../scripts/scores/generalise.py"
 
 
+# Accuracy on ImageNet's validation images, where they are at hand.
+rule recognition:
+    input:
+        weights=rules.stage_weights.output[0],
+        plugins=lambda wildcards: STUDY.models[wildcards.model].plugins,
+    output:
+        "results/recognition/{model}.csv",
+    log:
+        "logs/recognition/{model}.log",
+    retries: 2
+    conda:
+        "../../envs/memscore.yaml"
+    threads: config["resources"]["threads"]
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+        local_gpu=device.shared_card(config["device"]),
+    params:
+        version=versions.of("recognition"),
+        timm_name=lambda wildcards: STUDY.models[wildcards.model].timm_name,
+        folder=config["object_recognition"],
+    message:
+        "Object recognition of {wildcards.model}"
+    script:
+        "../scripts/scores/recognition.py"
+
+
 # A layer scored twice on the same activations: by memscore, and by brainscore-vision's own NeuralBenchmark.
 rule audit_layer:
     input:

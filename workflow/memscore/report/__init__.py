@@ -3,4 +3,4 @@
 Everything here is drawn or written from tables; nothing is computed that they do not hold.
 """
 
-__all__ = ["answer", "figures", "provenance", "stimulus_page", "summary"]
+__all__ = ["after_training", "answer", "contact_sheet", "figures", "markup", "provenance", "stimulus_page", "summary"]

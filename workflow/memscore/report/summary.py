@@ -7,7 +7,9 @@ import pandas as pd
 from memscore.analysis.statistics import ALL_TRAINED
 from memscore.analysis.tables import ceiling, similarity
 from memscore.names import region, stimulus_set_of
+from memscore.report import after_training
 from memscore.report.answer import best_row, called, count, interval, keeps_up, relation
+from memscore.report.markup import heading, list_table
 from memscore.stimuli.consistency import described
 
 # By whether memorability is predicted, and whether layers are compared with the brain.
@@ -60,6 +62,7 @@ def write(
     consistency: Mapping | None = None,
     rests_on: str = "",
     source: str | None = None,
+    finetuned: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame] | None = None,
 ) -> str:
     """reStructuredText of the front page, from the tables `layers.csv`, `correlations.csv` and `differences.csv`.
 
@@ -67,6 +70,8 @@ def write(
     consistency : how far viewers agree, from `consistency.read`; None for a study without memorability
     rests_on : the sentence of `provenance.described`
     source : of the data set, as in the config
+    finetuned : the tables `finetuned.csv`, `finetuned_networks.csv` and `beside_published.csv`, or None of a study
+        whose networks are not trained on memorability
     """
     halves = bool(dataset), bool(benchmarks)
     parts = [heading("Question"), QUESTION[halves], SIMULATED[simulated["brain"], simulated["viewers"]]]
@@ -77,13 +82,10 @@ def write(
         parts += [f"* {most_similar(layers, benchmark)}" for benchmark in benchmarks]
     else:
         parts += [best_predictor(layers)]
+    parts += [after_training.section(*finetuned, benchmarks)] if finetuned else []
     parts += [heading("What it rests on"), basis(layers, benchmarks, dataset, consistency), rests_on]
     parts += [heading("The best layers of each network"), best_layers(layers, benchmarks)]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def heading(text: str) -> str:
-    return f"{text}\n{'-' * len(text)}"
 
 
 def real(dataset: str | None, source: str | None, benchmarks: list[str]) -> str:
@@ -183,11 +185,3 @@ def basis(layers: pd.DataFrame, benchmarks: list[str], dataset: str | None, cons
         examples = "; ".join(f"{row.model} ``{row.layer}``: {row.note}" for row in flawed.head(10).itertuples())
         counts += f" Not scored, {len(flawed)} layers: {examples}."
     return counts
-
-
-def list_table(title: str, rows: list[list[str]]) -> str:
-    """A reStructuredText table whose first row is its header."""
-    lines = [f".. list-table:: {title}", "   :header-rows: 1", ""]
-    for row in rows:
-        lines += [f"   {'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(row)]
-    return "\n".join(lines)

@@ -22,6 +22,7 @@ with job(snakemake) as say:
         consistency=people,
         rests_on=provenance.described(snakemake.input.provenance),
         source=params.source,
+        finetuned=tuple(map(read_frame, snakemake.input.finetuned)) or None,
     )
     with replacing(snakemake.output[0]) as temporary:
         temporary.write_text(text, encoding="utf-8")

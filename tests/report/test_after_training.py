@@ -1,0 +1,77 @@
+"""What the front page says of fine-tuning: no more than its numbers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from memscore.report import after_training
+
+IT = "simulated.IT"
+
+
+def table(head=(0.6, 0.5), best=(0.5, 0.4), train=(0.6, 0.6), validation=(0.5, 0.5)):
+    columns = {"model": ["net", "net"], "split": [1, 2], "pls_before": 0.3, "pls_after": 0.4}
+    columns |= {"head_rho": head, "best_layer_before": best, "train_rho": train, "validation_rho": validation}
+    return pd.DataFrame(columns | {f"{IT}.raw_before": 0.4, f"{IT}.raw_after": 0.5})
+
+
+def networks(low, n=8, **columns):
+    row = {"benchmark": IT, "when": "after", "n_networks": n}
+    for name, value in {"memorability": 0.7, "top1": 0.1, "difference": 0.6}.items():
+        row |= {name: value, f"{name}_low": low, f"{name}_high": low + 0.5}
+    return pd.DataFrame([row | columns])
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        ((0.6, 0.5), "**It predicts memorability better than PLS on the best layer of the network as it was** in all"),
+        ((0.5, 0.4), "**It does not beat PLS on the best layer of the network as it was**, in none of 2 trainings"),
+        (
+            (0.6, 0.3),
+            "As a rule it does not beat PLS on the best layer of the network as it was; it did in 1 of 2",
+        ),
+    ],
+)
+def test_a_linear_read_out_is_beaten_or_not(head, words):
+    said = after_training.beats(table(head=head))
+    assert words in said
+    assert f"mean ρ on test images {np.mean(head):.2f} against 0.45" in said
+
+
+def test_overfitting_is_named():
+    assert after_training.overfits(table()) == ""
+    said = after_training.overfits(table(train=(0.9, 0.9)))
+    assert "by more than 0.2 for net (0.40)" in said
+
+
+def test_changes_of_likeness():
+    said = after_training.changes(table(), [IT])
+    assert said == "The penultimate layer's similarity (r), mean over networks, changed by: IT +0.10 (up in 1 of 1)."
+
+
+@pytest.mark.parametrize(
+    ("low", "n", "words"),
+    [
+        (0.1, 8, "likeness to IT goes more with memorability"),
+        (-0.2, 8, "for IT the two do not differ for certain"),
+        (-0.9, 8, "likeness to IT goes more with object recognition"),
+        (np.nan, 2, "2 networks with a known accuracy cannot tell"),
+    ],
+)
+def test_object_recognition_is_set_against_memorability(low, n, words):
+    assert words in after_training.recognition(networks(low, n), [IT])
+
+
+def test_the_section_has_what_is_known_and_no_more():
+    beside = pd.DataFrame({"predictor": ["net: fine-tuned"], "kind": ["after"], "spearman": [0.55]})
+    beside = beside.assign(lowest=0.5, highest=0.6, protocol="mean", source="this study")
+    page = after_training.section(table(), networks(np.nan, 2), beside, [IT])
+    assert "Trained on memorability\n----" in page
+    assert "Beside other predictors" not in page
+    assert "nan" not in page
+    peer = beside.assign(predictor="resmem", kind="peer", lowest=np.nan, highest=np.nan)
+    page = after_training.section(table(), networks(np.nan, 2).drop(columns="top1"), pd.concat([beside, peer]), [IT])
+    assert "Beside other predictors" in page
+    assert "Object recognition" not in page
+    assert "nan" not in page

@@ -1,0 +1,142 @@
+"""What fine-tuning did, in sentences that claim no more than their numbers: ρ beside a linear read-out, overfitting,
+likeness to the brain, and whether object recognition goes with it as memorability does."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from memscore.report.answer import called, count, listed
+from memscore.report.markup import heading, list_table
+
+# ρ on training images above that on validation images in the epoch that is kept: from here on it is said.
+OVERFIT = 0.2
+
+
+def section(finetuned: pd.DataFrame, networks: pd.DataFrame, beside: pd.DataFrame, benchmarks: Sequence[str]) -> str:
+    """The front page's part on training, from `finetuned.csv`, `finetuned_networks.csv` and `beside_published.csv`."""
+    sentences = [
+        f"{count(finetuned['model'].nunique(), 'network')} got one unit in the place of the classifier, trained on the "
+        f"training images of {count(finetuned['split'].nunique(), 'split')}; the epoch that is best on validation "
+        "images was kept.",
+        beats(finetuned),
+        overfits(finetuned),
+        changes(finetuned, benchmarks),
+    ]
+    parts = [heading("Trained on memorability"), " ".join(filter(None, sentences)), models(finetuned)]
+    if "top1" in networks and len(networks):
+        parts.append(recognition(networks, benchmarks))
+        parts += [recognition_table(networks)] if networks["memorability"].notna().any() else []
+    if (beside["kind"].isin(["peer", "published"])).any():
+        parts.append(beside_table(beside))
+    return "\n\n".join(filter(None, parts))
+
+
+def beats(finetuned: pd.DataFrame) -> str:
+    """Whether the networks' own predictions beat a linear read-out of the networks as they were."""
+    ahead = finetuned["head_rho"] > finetuned["best_layer_before"]
+    n, won = count(len(finetuned), "training"), int(ahead.sum())
+    head, best = finetuned["head_rho"].mean(), finetuned["best_layer_before"].mean()
+    numbers = f"mean ρ on test images {head:.2f} against {best:.2f}"
+    against = "PLS on the best layer of the network as it was"
+    if won == len(finetuned):
+        return f"**It predicts memorability better than {against}** in all of {n}: {numbers}."
+    if won == 0:
+        return f"**It does not beat {against}**, in none of {n}: {numbers}."
+    verdict = "It beats" if 2 * won > len(finetuned) else "As a rule it does not beat"
+    return f"{verdict} {against}; it did in {won} of {n}: {numbers}."
+
+
+def overfits(finetuned: pd.DataFrame) -> str:
+    """Which networks predict their training images much better than their validation images."""
+    gaps = finetuned.assign(gap=finetuned["train_rho"] - finetuned["validation_rho"])
+    means = gaps.groupby("model", sort=False)["gap"].mean()
+    wide = [f"{model} ({gap:.2f})" for model, gap in means.items() if gap > OVERFIT]
+    if not wide:
+        return ""
+    return (
+        f"Overfitting: in the kept epoch ρ on training images exceeds that on validation images by more than {OVERFIT} "
+        f"for {listed(wide)}; more images, fewer epochs, frozen_below or only_head help."
+    )
+
+
+def changes(finetuned: pd.DataFrame, benchmarks: Sequence[str]) -> str:
+    """How likeness to each area changed at the penultimate layer, over networks."""
+    means, said = finetuned.groupby("model", sort=False).mean(numeric_only=True), []
+    for benchmark in benchmarks:
+        change = (means[f"{benchmark}.raw_after"] - means[f"{benchmark}.raw_before"]).dropna()
+        if len(change):
+            up = int((change > 0).sum())
+            said.append(f"{called(benchmark, benchmarks)} {change.mean():+.2f} (up in {up} of {len(change)})")
+    if not said:
+        return ""
+    return f"The penultimate layer's similarity (r), mean over networks, changed by: {listed(said)}."
+
+
+def models(finetuned: pd.DataFrame) -> str:
+    """Per network, means over splits."""
+    columns = {
+        "own prediction": "head_rho",
+        "PLS on penultimate, before": "pls_before",
+        "after": "pls_after",
+        "PLS on best layer, before": "best_layer_before",
+        "training images": "train_rho",
+        "validation images": "validation_rho",
+    }
+    rows = [["Network", *columns]]
+    for model, table in finetuned.groupby("model", sort=False):
+        rows.append([model, *(_number(table[column].mean()) for column in columns.values())])
+    return list_table(
+        "ρ on test images, and of the kept epoch on training and validation images; means over splits", rows
+    )
+
+
+def recognition(networks: pd.DataFrame, benchmarks: Sequence[str]) -> str:
+    """Whether likeness to the brain goes with memorability more than with object recognition, over networks."""
+    most = int(networks["n_networks"].max())
+    if networks["difference_low"].isna().all():
+        return (
+            f"**Object recognition**: {count(most, 'network')} with a known accuracy cannot tell whether likeness to "
+            "the brain goes with memorability or with object recognition; five or more could begin to."
+        )
+    said = []
+    for _, row in networks[networks["when"] == "after"].dropna(subset=["difference_low"]).iterrows():
+        low, high = row["difference_low"], row["difference_high"]
+        how = "more with memorability" if low > 0 else "more with object recognition" if high < 0 else ""
+        name = called(row["benchmark"], benchmarks)
+        said.append(f"likeness to {name} goes {how}" if how else f"for {name} the two do not differ for certain")
+    return (
+        f"**Object recognition**: over {count(most, 'network')}, after training, {'; '.join(said)}. Intervals speak of "
+        "networks like these."
+    )
+
+
+def recognition_table(networks: pd.DataFrame) -> str:
+    """Both correlations with likeness at the penultimate layer and their difference, before and after."""
+    rows = [["Benchmark", "", "Networks", "Memorability", "Object recognition", "Difference"]]
+    for _, row in networks.iterrows():
+        values = [_with_interval(row, name) for name in ("memorability", "top1", "difference")]
+        rows.append([row["benchmark"], row["when"], str(int(row["n_networks"])), *values])
+    title = (
+        "Spearman over networks with similarity at the penultimate layer; 95% interval of a paired bootstrap over "
+        "networks, from five networks on"
+    )
+    return list_table(title, rows)
+
+
+def beside_table(beside: pd.DataFrame) -> str:
+    """The study's networks among other predictors, the best first."""
+    rows = [["Predictor", "ρ", "Protocol", "Source"]]
+    for _, row in beside.sort_values("spearman", ascending=False, kind="stable").iterrows():
+        spread = "" if pd.isna(row["lowest"]) else f" ({row['lowest']:.2f} to {row['highest']:.2f})"
+        rows.append([row["predictor"], f"{row['spearman']:.2f}{spread}", row["protocol"], row["source"]])
+    return list_table("Beside other predictors: ρ (range over splits)", rows)
+
+
+def _with_interval(row: pd.Series, name: str) -> str:
+    if pd.isna(row[f"{name}_low"]):
+        return _number(row[name])
+    return f"{row[name]:.2f} [{row[f'{name}_low']:.2f}, {row[f'{name}_high']:.2f}]"
+
+
+def _number(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.2f}"
