@@ -230,18 +230,19 @@ def save(path: str | Path, tensors: Mapping, about: Mapping[str, str]) -> None:
 
 def options_of(weights_file: str | Path) -> dict:
     """How to build the network of a staged weights file (`origin`); empty where timm's name says it all."""
-    from safetensors import safe_open
-
-    with safe_open(weights_file, "pt") as file:
-        return json.loads((file.metadata() or {}).get("options", "{}"))
+    return json.loads(_header(weights_file).get("options", "{}"))
 
 
 def training_of(weights_file: str | Path) -> dict:
     """What a tuned weights file says of its training (`finetuning.header`)."""
+    return json.loads(_header(weights_file)["finetuned"])
+
+
+def _header(weights_file: str | Path) -> Mapping[str, str]:
     from safetensors import safe_open
 
     with safe_open(weights_file, "pt") as file:
-        return json.loads(file.metadata()["finetuned"])
+        return file.metadata() or {}
 
 
 def load(timm_name: str, weights_file: str | Path, plugins: Sequence[str] = ()):

@@ -23,7 +23,7 @@ from memscore.networks.architectures import PENULTIMATE
 from memscore.networks.extraction import extract
 from memscore.networks.streaming import hold
 from memscore.stimuli import splits
-from memscore.stimuli.pixels import RESAMPLING, load_image
+from memscore.stimuli.pixels import decode as decode_image
 
 KEY = "memscore_predictor"  # of the header
 NETWORK = "network."  # before the names of the network's tensors
@@ -267,14 +267,11 @@ def load(path: str | Path, plugins: Sequence[str] = (), device: str = "cpu") -> 
 
 def decode(files: Sequence[Path], network: Mapping) -> Iterator[np.ndarray | str]:
     """Each image upright, at the network's size, uint8 (height, width, 3); of one that cannot be read, why."""
-    height, width = network["input_size"]
 
     def decoded(file: Path) -> np.ndarray | str:
-        try:
-            return np.asarray(load_image(file).resize((width, height), RESAMPLING[network["interpolation"]]))
-        except InputError as error:
-            # What to do about a line of a stimulus table is no advice here.
-            return str(error).removeprefix(f"{file}: ").partition("; ")[0]
+        found = decode_image(file, network["input_size"], network["interpolation"])
+        # What to do about a line of a stimulus table is no advice here.
+        return str(found).removeprefix(f"{file}: ").partition("; ")[0] if isinstance(found, InputError) else found
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         yield from pool.map(decoded, files)

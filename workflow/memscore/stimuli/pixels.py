@@ -1,6 +1,6 @@
 """Images of a stimulus set: which they are, as viewers saw them, and as pixels at a network's input size."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -70,6 +70,15 @@ def load_image(path: str | Path, upright: bool = True) -> Image.Image:
     return image.convert("RGB")
 
 
+def decode(image: Path, size: Sequence[int], interpolation: str, upright: bool = True) -> np.ndarray | InputError:
+    """An image at a network's (height, width), uint8 (height, width, 3); of one that cannot be read, the error."""
+    height, width = size
+    try:
+        return np.asarray(load_image(image, upright).resize((width, height), RESAMPLING[interpolation]))
+    except InputError as error:
+        return error
+
+
 def write_pixels(
     path: str | Path,
     images: list[Path],
@@ -84,18 +93,10 @@ def write_pixels(
     The whole image is resized to the network's input, as Brain-Score does and as LaMem's square images ask:
     a centre crop would hide part of what the viewer remembered.
     """
-    height, width = size
-
-    def decode(image: Path) -> np.ndarray | InputError:
-        try:
-            return np.asarray(load_image(image, upright).resize((width, height), RESAMPLING[interpolation]))
-        except InputError as error:
-            return error
-
     bad = []
     with replacing(path) as temporary, ThreadPoolExecutor(threads) as pool:
-        pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(images), height, width, 3))
-        for row, decoded in enumerate(pool.map(decode, images)):
+        pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(images), *size, 3))
+        for row, decoded in enumerate(pool.map(lambda image: decode(image, size, interpolation, upright), images)):
             if isinstance(decoded, InputError):
                 bad.append(str(decoded))
             else:

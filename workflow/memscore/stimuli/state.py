@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import os
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -23,10 +24,7 @@ def of_images(table: str) -> str:
 
 def of_folder(folder: str | None) -> str:
     """A hash of names and states of all files in a folder and its subfolders, hidden ones left out; empty of none."""
-    digest = hashlib.sha256()
-    for file in files_in(folder) if folder else ():
-        digest.update("\t".join([str(file), *of_file(file), "\n"]).encode())
-    return digest.hexdigest() if folder else ""
+    return _digest((str(file), file) for file in files_in(folder)) if folder else ""
 
 
 def files_in(folder: str | Path) -> list[Path]:
@@ -38,9 +36,13 @@ def files_in(folder: str | Path) -> list[Path]:
 @cache
 def _of_images(table: str, state: tuple[str, str]) -> str:
     """`of_images` of the table that is in this state: planning asks for each of its files of pixels."""
-    digest = hashlib.sha256()
     with open(table, newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            of_image = of_file(Path(table).parent / row["path"])
-            digest.update("\t".join([row["path"], *of_image, "\n"]).encode())
+        return _digest((row["path"], Path(table).parent / row["path"]) for row in csv.DictReader(file))
+
+
+def _digest(files: Iterable[tuple[str, Path]]) -> str:
+    """A hash of the names that files go by and of the states that they are in."""
+    digest = hashlib.sha256()
+    for name, file in files:
+        digest.update("\t".join([name, *of_file(file), "\n"]).encode())
     return digest.hexdigest()

@@ -42,7 +42,4 @@ def beside_published(table: pd.DataFrame, path: str | Path, banner: str, consist
         ax.set_xlabel(drawing.RHO)
         present = [LOOKS[kind] for kind in LOOKS if kind in set(table["kind"])]
         entries = [drawing.entry(name, marker, color=colour) for name, marker, colour in present]
-        if drawing.people_text(consistency):
-            line = {"marker": "", "linestyle": drawing.DOTTED}
-            entries.append(drawing.entry(drawing.people_text(consistency), **line))
-        figure.legend(handles=entries, loc="outside lower center", ncols=2, handletextpad=0.5)
+        drawing.key(figure, entries, False, drawing.people_text(consistency), columns=2)

@@ -142,13 +142,13 @@ def rho_name(column: str) -> str:
     return f"within {sets}" if kind == "within" else sets.replace(".", " → ")
 
 
-def key(figure: Figure, entries: list[Line2D], controls: bool, limit: str = "") -> None:
+def key(figure: Figure, entries: list[Line2D], controls: bool, limit: str = "", columns: int | None = None) -> None:
     """What the markers and, where there is one, the dotted line mean, below the panels."""
     if controls:
         entries = [*entries, entry("untrained control", color=GREY, mfc="none")]
     if limit:
         entries = [*entries, entry(limit, marker="", linestyle=DOTTED)]
-    columns = int(figure.get_figwidth() / 1.7)
+    columns = columns or int(figure.get_figwidth() / 1.7)
     figure.legend(handles=entries, loc="outside lower center", ncols=columns, handletextpad=0.5)
 
 
