@@ -72,6 +72,35 @@ def lab_network(pretrained=False, **kwargs):
 """
 
 
+RELIABILITY = """# What may go wrong, and what then happens
+
+Each row is a test that breaks something on purpose in a real run ([`tests/faults`](../tests/faults)). Where nothing else is
+said, the same command, given again, ends with the tables and figures of a run that nobody disturbed, to the byte.
+`make reliability` runs the tests and writes this page.
+
+| what happens | where | what you see, and what you do |
+|---|---|---|
+"""
+FAULTS = []
+
+
+def pytest_addoption(parser):
+    parser.addoption("--reliability", type=Path, help="write what the tests of faults saw to this page")
+
+
+def pytest_runtest_logreport(report):
+    if report.when == "call" and report.passed:
+        where = "Slurm" if "slurm" in Path(report.fspath).stem else "one machine"
+        rows = [value for name, value in report.user_properties if name == "fault"]
+        FAULTS.extend((report.nodeid, f"| {what} | {where} | {outcome} |\n") for what, outcome in rows)
+
+
+def pytest_sessionfinish(session):
+    page = session.config.getoption("--reliability")
+    if page and not hasattr(session.config, "workerinput"):
+        page.write_text(RELIABILITY + "".join(row for _, row in sorted(FAULTS)), encoding="utf-8")
+
+
 @pytest.fixture(scope="session")
 def repository():
     return ROOT
