@@ -18,6 +18,7 @@ os.environ.update(openblas.environment())  # NumPy reads it when it is loaded
 import numpy as np
 import pandas as pd
 import pytest
+import slurm_machine
 import yaml
 from PIL import Image
 
@@ -74,8 +75,8 @@ def lab_network(pretrained=False, **kwargs):
 
 RELIABILITY = """# What may go wrong, and what then happens
 
-Each row is a test that breaks something on purpose in a real run ([`tests/faults`](../tests/faults)). Where nothing else is
-said, the same command, given again, ends with the tables and figures of a run that nobody disturbed, to the byte.
+Each row is a test that breaks something on purpose in a real run ([`tests/faults`](../tests/faults)). Where nothing
+else is said, the same command, given again, ends with the tables and figures of a run that nobody disturbed, to the byte.
 `make reliability` runs the tests and writes this page.
 
 | what happens | where | what you see, and what you do |
@@ -119,6 +120,17 @@ def real_data():
             pytest.fail(f"MEMSCORE_REAL_DATA: no folder {folder}")
         pytest.skip(f"no real recordings in {folder}; MEMSCORE_REAL_DATA names their folder")
     return folder.resolve()
+
+
+@pytest.fixture
+def slurm(request, tmp_path_factory):
+    """A real Slurm on this machine (`slurm_machine.Slurm`), one that keeps accounts with a parameter `accounts`."""
+    accounts = getattr(request, "param", None) == "accounts"
+    if (reason := slurm_machine.why_not(accounts)) is not None:
+        # Where a run is to show that it works, it must not pass by being left out.
+        (pytest.fail if os.environ.get("MEMSCORE_SLURM") else pytest.skip)(reason)
+    with slurm_machine.slurm_here(tmp_path_factory.mktemp("slurm"), accounts) as slurm:
+        yield slurm
 
 
 @pytest.fixture(scope="session")
@@ -262,6 +274,17 @@ def finished_original(make_tiny_study, run_snakemake, tmp_path_factory):
 def finished_study(finished_original, tmp_path):
     """The tiny study, run to its end; a copy for each test, with its times and Snakemake's memory of it."""
     return shutil.copytree(finished_original, tmp_path / "study")
+
+
+@pytest.fixture(scope="session")
+def results_of():
+    """results_of(folder): {path: bytes} of every table and figure that a study has written."""
+
+    def read(folder: Path) -> dict[str, bytes]:
+        files = [path for path in (folder / "results").rglob("[!.]*") if path.suffix in (".csv", ".svg")]
+        return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(files)}
+
+    return read
 
 
 class Server(ThreadingHTTPServer):

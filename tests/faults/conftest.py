@@ -3,8 +3,6 @@
 What they saw is the table of docs/reliability.md: `make reliability` writes it.
 """
 
-from pathlib import Path
-
 import pytest
 
 
@@ -19,14 +17,3 @@ def fault(record_property):
         record_property("fault", [what, outcome])
 
     return record
-
-
-@pytest.fixture(scope="session")
-def results_of():
-    """results_of(folder): {path: bytes} of every table and figure that a study has written."""
-
-    def read(folder: Path) -> dict[str, bytes]:
-        files = [path for path in (folder / "results").rglob("[!.]*") if path.suffix in (".csv", ".svg")]
-        return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(files)}
-
-    return read

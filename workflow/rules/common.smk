@@ -4,13 +4,14 @@ import gc
 import os
 import re
 import sys
+from pathlib import Path
 
 PACKAGE = os.path.dirname(workflow.current_basedir.get_path_or_uri(secret_free=True))
 if not os.path.isdir(PACKAGE):
     sys.exit(f"memscore: no folder {PACKAGE}; Snakemake fetches rules, not packages: give the snakefile: of a clone")
 sys.path.insert(0, PACKAGE)
 
-from memscore import device, files, names, openblas, study, versions
+from memscore import cluster, device, files, names, openblas, study, versions
 from memscore.errors import InputError
 from memscore.stimuli import state
 
@@ -19,6 +20,7 @@ PYTHONPATH = os.pathsep.join(filter(None, [PACKAGE, os.environ.get("PYTHONPATH")
 os.environ.update(openblas.environment(), PYTHONPATH=PYTHONPATH)
 
 try:
+    SITE = cluster.read_site(Path("slurm/site.yaml"), Path(PACKAGE).parent / "slurm/site.yaml")
     STUDY = study.load(config)
 except InputError as error:
     sys.exit(f"memscore: {error}")
@@ -60,6 +62,36 @@ def scored_of(models, folder, sets):
     """The same of these models."""
     folders = [(f"{folder}/{set}", model) for model in models for set in sets]
     return [f"{folder}/{model}/{layers}.csv" for folder, model in folders for layers in STUDY.runs(folder, model)]
+
+
+def on_node(kind, mem_mb, minutes):
+    """Resources of a rule that runs on a node, `cpu` or `gpu`: more with each try."""
+    return {
+        **SITE.resources(kind),
+        "mem_mb": lambda wildcards, attempt: SITE.memory(kind, mem_mb * attempt),
+        "runtime": lambda wildcards, attempt: SITE.minutes(kind, minutes * attempt),
+        "local_gpu": device.shared_card(config["device"]) if kind == "gpu" else 0,
+    }
+
+
+def meet_cluster():
+    """Before the first job of a run on Slurm: how to ask for jobs, and whether all of them can ever start."""
+    settings = workflow.executor_settings
+    if not hasattr(settings, "status_command"):
+        return
+    try:
+        command, why = cluster.status_command()
+    except InputError as error:
+        sys.exit(f"memscore: {error}")
+    if settings.status_command == "sacct":
+        settings.status_command = command
+        print(f"memscore: {why}", file=sys.stderr)
+    cluster.ask(SITE)
+    away = (job for job in workflow.dag.needrun_jobs() if not workflow.is_local(job.rule))
+    asked = ((job.rule.name, {"threads": job.threads, **dict(job.resources.items())}) for job in away)
+    found = cluster.impossible(SITE, asked)
+    if found:
+        sys.exit("\n".join(f"memscore: {each}; see slurm/site.yaml, and resources in the config" for each in found))
 
 
 # One job at a time on this machine's GPU unless --resources local_gpu=<n> says otherwise. A cluster counts its own.

@@ -46,9 +46,9 @@ rule finetune:
         "../../envs/memscore.yaml"
     threads: config["resources"]["threads"]
     resources:
-        mem_mb=lambda wildcards, attempt: int(1000 * config["resources"]["memory_gb"]) * attempt,
-        runtime=lambda wildcards, attempt: 1440,
-        local_gpu=device.shared_card(config["device"]),
+        # Its time does not grow: what a try did not finish, the next one goes on with.
+        **on_node("gpu", mem_mb=int(1000 * config["resources"]["memory_gb"]), minutes=1440)
+        | {"runtime": lambda wildcards: SITE.minutes("gpu", 1440)},
     params:
         version=versions.of("finetune"),
         network=lambda wildcards: STUDY.models[wildcards.model].network,
@@ -86,11 +86,11 @@ NETWORK_PARAMS = {
 }
 # Known once there are pixels to count.
 NETWORK_RESOURCES = {
-    "mem_mb": lambda wildcards, input, attempt: STUDY.room(wildcards.model, wildcards.layers, input.pixels)[0]
-    * attempt,
+    **on_node("gpu", mem_mb=0, minutes=240),
+    "mem_mb": lambda wildcards, input, attempt: SITE.memory(
+        "gpu", attempt * STUDY.room(wildcards.model, wildcards.layers, input.pixels)[0]
+    ),
     "disk_mb": lambda wildcards, input: STUDY.room(wildcards.model, wildcards.layers, input.pixels)[1],
-    "runtime": lambda wildcards, attempt: 240 * attempt,
-    "local_gpu": device.shared_card(config["device"]),
 }
 
 

@@ -13,8 +13,7 @@ rule peer:
         "../../envs/memscore.yaml"
     threads: config["resources"]["threads"]
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        local_gpu=device.shared_card(config["device"]),
+        **on_node("gpu", mem_mb=8000, minutes=240),
     params:
         version=versions.of("peers"),
         upright=lambda wildcards: STUDY.upright("datasets", wildcards.set),
@@ -43,9 +42,7 @@ rule predictor:
         "../../envs/memscore.yaml"
     threads: config["resources"]["threads"]
     resources:
-        mem_mb=lambda wildcards, attempt: int(1000 * config["resources"]["memory_gb"]) * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
-        local_gpu=device.shared_card(config["device"]),
+        **on_node("gpu", mem_mb=int(1000 * config["resources"]["memory_gb"]), minutes=240),
     params:
         version=versions.of("predictor"),
         networks=lambda wildcards: STUDY.predicting(),
@@ -74,8 +71,7 @@ rule predict_images:
         "../../envs/memscore.yaml"
     threads: config["resources"]["threads"]
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        local_gpu=device.shared_card(config["device"]),
+        **on_node("gpu", mem_mb=8000, minutes=240),
     params:
         version=versions.of("predictor"),
         images=config["images"],

@@ -243,7 +243,7 @@ rule stimulus_page:
     conda:
         "../../envs/memscore.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        **on_node("cpu", mem_mb=4000, minutes=60),
     params:
         version=versions.of("report"),
         others=lambda wildcards: STUDY.other_sets(wildcards.kind, wildcards.set),

@@ -99,9 +99,7 @@ rule recognition:
         "../../envs/memscore.yaml"
     threads: config["resources"]["threads"]
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
-        local_gpu=device.shared_card(config["device"]),
+        **on_node("gpu", mem_mb=8000, minutes=240),
     params:
         version=versions.of("recognition"),
         timm_name=lambda wildcards: STUDY.models[wildcards.model].timm_name,

@@ -38,8 +38,7 @@ rule check_images:
         "../../envs/memscore.yaml"
     threads: config["resources"]["image_threads"]
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **on_node("cpu", mem_mb=4000, minutes=120),
     params:
         version=versions.of("stimuli"),
         # A photograph replaced under its name is looked at again. Of wildcards alone: what depends on the job's input is
@@ -162,8 +161,7 @@ rule pixels:
     conda:
         "../../envs/memscore.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        **on_node("cpu", mem_mb=2000, minutes=60),
     params:
         version=versions.of("pixels"),
         # As in check_images, for what is not looked through before a run.

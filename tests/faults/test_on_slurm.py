@@ -1,0 +1,257 @@
+"""Faults of a cluster, on a real Slurm: what happens to jobs, nodes and daemons in the middle of a run."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+pytestmark = [pytest.mark.slurm, pytest.mark.workflow, pytest.mark.xdist_group("slurm")]
+
+# Works while there is no file `hold`; jobs run in the study's folder.
+HELD_NETWORK = """
+import os, time
+import timm, torch
+
+class Held(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 8, 3)
+        self.fc = torch.nn.Linear(8, 5)
+    def get_classifier(self):
+        return self.fc
+    def forward(self, images):
+        while images.device.type != "meta" and os.path.exists("hold"):
+            open(f"reached.{os.getpid()}", "a").close()
+            time.sleep(0.1)
+        return self.fc(self.conv(images).mean((2, 3)))
+
+@timm.models.register_model
+def held(pretrained=False, **kwargs):
+    return Held()
+"""
+PATIENT = ("--slurm-init-seconds-before-status-checks", "2")
+
+
+class Run:
+    """`snakemake --profile slurm` in the background, as from a terminal of its own."""
+
+    def __init__(self, folder, *arguments):
+        self.file = folder / "said.txt"
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        with open(self.file, "w") as out:
+            command = [sys.executable, "-m", "snakemake", "--profile", "slurm", *PATIENT, *arguments]
+            self.process = subprocess.Popen(
+                command, cwd=folder, env=environment, stdout=out, stderr=out, start_new_session=True
+            )
+
+    def said(self) -> str:
+        return self.file.read_text()
+
+    def ends_well(self) -> str:
+        assert self.process.wait(600) == 0, self.said()
+        return self.said()
+
+
+def wait_for(holds, what: str, seconds: float = 120):
+    deadline = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < deadline, f"no {what} in {seconds} s"
+        time.sleep(0.2)
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(make_tiny_study, configure, run_snakemake, tmp_path_factory):
+    """A study of two layers of one network that can be held up, of memorability alone, run on this machine."""
+    folder = make_tiny_study(tmp_path_factory.mktemp("undisturbed") / "study")
+    (folder / "held.py").write_text(HELD_NETWORK)
+    (folder / "models.tsv").write_text("model\ttimm_name\tweights\tlayers\nheld\theld\tuntrained\tconv,penultimate\n")
+    configure(folder, model_plugins=["held.py"], brain=None)
+    code, output = run_snakemake(folder, "--cores", "2", "--quiet", "rules")
+    assert code == 0, output
+    return folder
+
+
+@pytest.fixture
+def study(undisturbed, tmp_path):
+    """The same before its layers are scored; its jobs wait for `hold` to go."""
+    folder = shutil.copytree(undisturbed, tmp_path / "study")
+    shutil.rmtree(folder / "results")
+    (folder / "results").mkdir()
+    (folder / "hold").touch()
+    return folder
+
+
+@pytest.fixture
+def reached(slurm, study):
+    """reached(): numbers of the Slurm jobs that score, once all of them are at work (two, or how many are asked for)."""
+
+    def jobs(n=2):
+        wait_for(lambda: len(list(study.glob("reached.*"))) >= n, "job at work")
+        return slurm.running("rule_memorability")
+
+    return jobs
+
+
+def let_go(study) -> None:
+    for file in (study / "hold", *study.glob("reached.*")):
+        file.unlink(missing_ok=True)
+
+
+def test_job_cancelled(slurm, study, undisturbed, reached, results_of, fault):
+    run = Run(study)
+    slurm("scancel", reached()[0])
+    let_go(study)
+    said = run.ends_well()
+    assert "CANCELLED" in said
+    assert "Trying to restart job" in said
+    assert results_of(study) == results_of(undisturbed)
+    fault("a Slurm job is cancelled", "an error that says CANCELLED; the run submits the job again by itself")
+
+
+def test_requeued_after_preemption(slurm, study, undisturbed, reached, results_of, fault):
+    run = Run(study)
+    slurm.preempt(reached()[0])
+    let_go(study)
+    said = run.ends_well()
+    assert "Trying to restart job" not in said
+    assert results_of(study) == results_of(undisturbed)
+    fault("a job is preempted and requeued", "nothing: Slurm starts it again, and the run waits for it")
+
+
+def test_node_drained(slurm, study, undisturbed, reached, results_of, fault):
+    run = Run(study, "--jobs", "1")
+    reached(1)
+    slurm("scontrol", "update", f"nodename={slurm.host}", "state=drain", "reason=test")
+    let_go(study)
+    wait_for(lambda: any(state == "PENDING" for _, state, _ in slurm.jobs()), "job that waits for the node")
+    slurm("scontrol", "update", f"nodename={slurm.host}", "state=resume")
+    said = run.ends_well()
+    assert "Trying to restart job" not in said
+    assert results_of(study) == results_of(undisturbed)
+    fault("a node is drained in the middle", "nothing: its jobs end, others wait until it, or another, is there again")
+
+
+def test_node_goes_down(slurm, study, undisturbed, reached, results_of, fault):
+    run = Run(study)
+    reached()
+    slurm("scontrol", "update", f"nodename={slurm.host}", "state=down", "reason=test")
+    let_go(study)
+    time.sleep(3)
+    slurm("scontrol", "update", f"nodename={slurm.host}", "state=resume")
+    run.ends_well()
+    assert results_of(study) == results_of(undisturbed)
+    fault("a node goes down", "nothing, or an error that says NODE_FAIL; the jobs run again when a node is there")
+
+
+def test_time_limit(slurm, study, undisturbed, reached, results_of, fault):
+    run = Run(study, "--set-resources", "memorability:runtime=1 if attempt == 1 else 60")
+    reached()
+    wait_for(lambda: not slurm.running("rule_memorability"), "end of time", 240)
+    let_go(study)
+    said = run.ends_well()
+    assert "TIMEOUT" in said
+    logs = [path.read_text() for path in (study / "logs/memorability").rglob("*.log")]
+    assert results_of(study) == results_of(undisturbed), logs
+    fault("a job reaches its time limit", "an error that says TIMEOUT; the run gives it more time, and tries it again")
+
+
+def test_memory_limit(slurm, study, undisturbed, results_of, fault):
+    let_go(study)
+    run = Run(study, "--set-resources", "memorability:mem_mb=150 if attempt == 1 else 8000")
+    said = run.ends_well()
+    assert said.count("Trying to restart job") >= 2
+    assert results_of(study) == results_of(undisturbed)
+    fault("a job takes more memory than it asked for", "an error; the run asks for more, and tries it again")
+
+
+def test_controller_restarted(slurm, study, undisturbed, reached, results_of, fault):
+    run = Run(study)
+    reached()
+    slurm.stop("slurmctld")
+    time.sleep(8)  # A few looks at the queue are refused.
+    slurm.start("slurmctld", "-D")
+    slurm.wait_for("controller", slurm.answers)
+    let_go(study)
+    run.ends_well()
+    assert results_of(study) == results_of(undisturbed)
+    fault("slurmctld is restarted", "perhaps a warning; jobs run on meanwhile, and the run finds them again")
+
+
+def test_process_of_a_job_killed(slurm, study, undisturbed, reached, results_of, fault):
+    run = Run(study)
+    reached()
+    psutil.Process(int(next(study.glob("reached.*")).suffix[1:])).kill()
+    let_go(study)
+    said = run.ends_well()
+    assert "Trying to restart job" in said
+    assert results_of(study) == results_of(undisturbed)
+    fault("kill -9 of a job on its node", "an error that says FAILED; the run submits the job again by itself")
+
+
+def test_snakemake_killed(slurm, study, undisturbed, reached, results_of, fault):
+    """Its jobs go on without it: they and those of the next run write the same."""
+    run = Run(study)
+    reached()
+    os.killpg(run.process.pid, signal.SIGKILL)
+    run.process.wait()
+    let_go(study)
+    Run(study).ends_well()
+    assert results_of(study) == results_of(undisturbed)
+    fault("kill -9 of Snakemake on the login node", "the same command goes on; jobs that were running are run again")
+
+
+def test_interrupted(slurm, study, undisturbed, reached, results_of, fault):
+    run = Run(study)
+    reached()
+    run.process.send_signal(signal.SIGINT)
+    assert run.process.wait(120) != 0
+    wait_for(lambda: not slurm.running(), "end of the jobs")
+    let_go(study)
+    Run(study).ends_well()
+    assert results_of(study) == results_of(undisturbed)
+    fault("Ctrl-C", "its Slurm jobs are cancelled; the same command goes on")
+
+
+def test_training_preempted_three_times(slurm, make_tiny_study, configure, run_snakemake, tmp_path, fault):
+    """It ends with the weights that it would have had, to the bit."""
+    import timm
+
+    torch.manual_seed(3)
+    study = make_tiny_study(tmp_path / "study")
+    save_file(timm.create_model("test_resnet").state_dict(), study / "tiny.safetensors")
+    (study / "models.tsv").write_text(
+        "model\ttimm_name\tweights\tlayers\ntiny\ttest_resnet\ttiny.safetensors\tpenultimate\n"
+    )
+    configure(
+        study, brain=None, finetune={"splits": [1], "epochs": 150, "patience": 150, "batch_size": 8, "average": None}
+    )
+    weights = "resources/weights/tiny.tuned-1.safetensors"
+    calm = shutil.copytree(study, tmp_path / "calm")
+    code, output = run_snakemake(calm, "--cores", "2", "--quiet", "rules", "--", weights)
+    assert code == 0, output
+    run = Run(study, "--", weights)
+    log = study / "logs/finetune/tiny/split_1.log"
+    times = 0
+    for _ in range(3):
+        wait_for(lambda: log.exists() and re.search(r"epoch \d", log.read_text()), "training", 120)
+        before = log.stat().st_ino, log.read_text()
+        (number,) = slurm.running("rule_finetune")
+        slurm.preempt(number)
+        times += 1
+        wait_for(lambda: log.read_text() != before[1] and "goes on after" in log.read_text(), "next try", 180)
+    run.ends_well()
+    tensors, again = load_file(calm / weights), load_file(study / weights)
+    assert all(torch.equal(tensors[name], again[name]) for name in tensors)
+    fault(
+        "a fine-tuning job is preempted three times",
+        f"nothing: it went on from the step at which it was stopped, {times} times, to the same weights, bit for bit",
+    )

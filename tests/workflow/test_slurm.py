@@ -1,0 +1,94 @@
+"""`snakemake --profile slurm` on a real Slurm: the numbers of a local run, and words instead of waiting for ever."""
+
+import re
+import shutil
+
+import pandas as pd
+import pytest
+
+pytestmark = [pytest.mark.slurm, pytest.mark.workflow, pytest.mark.xdist_group("slurm")]
+
+SLURM = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2")
+SITE = "cpu: {slurm_partition: cpu}\ngpu: {slurm_partition: gpu, gres: 'gpu:1'}\n"
+
+
+def jobs_of(slurm) -> pd.DataFrame:
+    """What Slurm remembers of every job: its rule, partition and what it asked for."""
+    lines = slurm("scontrol", "show", "job", "--oneliner").splitlines()
+    rows = [dict(re.findall(r"(\w+)=(\S+)", line)) for line in lines if "Comment=" in line]
+    return pd.DataFrame(rows).assign(rule=lambda jobs: jobs["Comment"].str.extract(r"rule_(.+?)(?:_wildcards|$)")[0])
+
+
+def test_the_default_study_is_that_of_a_local_run(
+    slurm, make_study_folder, configure, run_snakemake, results_of, tmp_path
+):
+    """Every number and figure, to the byte; networks ran in the partition with GPUs, with one each."""
+    here = make_study_folder(tmp_path / "here")
+    configure(here, layers={"count": 2}, finetune={"epochs": 1})
+    there = shutil.copytree(here, tmp_path / "there")
+    code, output = run_snakemake(here, "--cores", "2", "--quiet", "rules")
+    assert code == 0, output
+    (there / "slurm/site.yaml").write_text(SITE)
+    code, output = run_snakemake(there, *SLURM, "--quiet", "rules")
+    assert code == 0, output
+    assert "keeps no accounts (sacct fails): squeue tells" in output
+    jobs = jobs_of(slurm)
+    networks = jobs["rule"].isin(["memorability", "brain", "finetune"])
+    assert set(jobs[~networks]["rule"]) == {"check_images", "pixels"}
+    assert set(jobs[networks]["Partition"]) == {"gpu"}
+    assert set(jobs[networks]["TresPerNode"]) == {"gres:gpu:1"}
+    assert set(jobs[~networks]["Partition"]) == {"cpu"}
+    assert len(results_of(there)) > 30
+    assert results_of(there) == results_of(here)
+
+
+@pytest.mark.parametrize("slurm", ["accounts"], indirect=True)
+def test_with_accounts_sacct_tells(slurm, tiny_study, run_snakemake):
+    target = "resources/pixels/datasets/mine/64x64-bilinear.npy"
+    code, output = run_snakemake(tiny_study, *SLURM, "--quiet", "rules", "--", target)
+    assert code == 0, output
+    assert "memscore: this cluster keeps accounts: sacct tells what became of a job" in output
+    assert slurm("sacct", "-X", "--noheader", "--parsable2", "--format", "State").split() == ["COMPLETED"] * 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "site", "words"),
+    [
+        ({"resources": {"image_threads": 9}}, SITE, ["rule check_images", "9 CPUs", "partition cpu", "8 CPUs"]),
+        ({}, SITE.replace("gpu:1", "gpu:3"), ["rule memorability", "3 GPUs", "partition gpu", "2 GPUs"]),
+        ({}, SITE.replace("gpu:1", "gpu:a100:1"), ["rule brain", "1 GPUs a100", "2 GPUs"]),
+        ({}, SITE.replace("partition: gpu", "partition: cards"), ["rule brain", "'cards'", "cpu, gpu"]),
+    ],
+)
+def test_what_can_never_start_is_told_at_once(slurm, tiny_study, run_snakemake, configure, changes, site, words):
+    configure(tiny_study, **changes)
+    (tiny_study / "slurm/site.yaml").write_text(site)
+    code, output = run_snakemake(tiny_study, *SLURM, "--quiet", "rules")
+    assert code == 1
+    said = [line for line in output.splitlines() if line.startswith("memscore: rule ")]
+    assert any(all(word in line for word in words) for line in said), output
+    assert "Traceback" not in output
+    assert slurm.jobs() == []
+    assert not list((tiny_study / "resources/stimuli").rglob("*.csv"))
+
+
+def test_time_that_no_partition_gives_is_told(slurm, tiny_study, run_snakemake):
+    """Slurm would take the job, and let it wait."""
+    code, output = run_snakemake(tiny_study, *SLURM, "--set-resources", "brain:runtime=601", "--quiet", "rules")
+    assert code == 1
+    assert re.search(
+        r"memscore: rule brain asks for .*601 minutes.*, and a node of partition cpu has .*600 minutes", output
+    )
+
+
+def test_a_failed_job_names_its_log_and_the_log_the_reason(slurm, tiny_study, run_snakemake, configure):
+    configure(tiny_study, brain=None, resources={"memory_gb": 2, "scratch_gb": 0.0001})
+    rules = tiny_study / "workflow/rules/scores.smk"
+    rules.write_text(rules.read_text().replace("retries: 2", "retries: 0"))
+    code, output = run_snakemake(tiny_study, *SLURM, "--", "results/memorability/mine/tiny/conv1.0.csv")
+    assert code == 1
+    error = output.partition("Error in rule memorability:")[2]
+    (log,) = re.findall(r"log: (logs/\S+\.log)", error)[:1]
+    reason = (tiny_study / log).read_text()
+    assert "error: layer conv1.0: needs 0.00079 GB" in reason
+    assert "raise memory_gb or scratch_gb" in reason

@@ -1,0 +1,180 @@
+"""A Slurm cluster: what a site asks of it, how it tells of jobs, and what its partitions can hold.
+
+Asked once, before the first job. Imported while the workflow is parsed, so it rests on the standard library and PyYAML.
+"""
+
+import re
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from memscore.errors import InputError
+
+# Where a cluster has GPUs, one of them for each job that runs a network.
+DEFAULT = {"cpu": {}, "gpu": {"gres": "gpu:1"}}
+KEYS = ("slurm_partition", "slurm_account", "qos", "constraint", "gres", "clusters", "reservation", "slurm_extra")
+SECONDS = 60  # a command of Slurm's may take
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Alike nodes of a partition; `minutes` is what it lets a job run, None for as long as it likes."""
+
+    partition: str
+    cpus: int
+    mem_mb: int
+    gpus: Mapping[str, int]
+    minutes: int | None
+
+
+@dataclass
+class Site:
+    """What jobs ask of a cluster beside memory, time and threads, by kind: `cpu`, and `gpu` for those that run networks.
+
+    nodes : what the cluster has, once it was asked; until then, and elsewhere, none
+    """
+
+    asks: Mapping[str, Mapping]
+    nodes: list[Nodes] = field(default_factory=list)
+    default: str = ""
+
+    def partition(self, kind: str) -> str:
+        return str(self.asks[kind].get("slurm_partition", self.default))
+
+    def resources(self, kind: str) -> dict:
+        """Of a rule: the site's keys, for Snakemake's Slurm executor. They mean nothing elsewhere."""
+        return dict(self.asks[kind])
+
+    def minutes(self, kind: str, wanted: int) -> int:
+        """A job's `runtime`, which grows with each try: no more than the partition lets a job run."""
+        most = [each.minutes for each in self.nodes if each.partition == self.partition(kind)]
+        return min(wanted, max(most)) if most and None not in most else wanted
+
+    def memory(self, kind: str, wanted: int) -> int:
+        """A job's `mem_mb`, which grows with each try: no more than the partition's largest node has."""
+        most = [each.mem_mb for each in self.nodes if each.partition == self.partition(kind)]
+        return min(wanted, max(most)) if most else wanted
+
+
+def read_site(*candidates: Path) -> Site:
+    """The first of these files that is there, or one GPU for each job that runs a network.
+
+    Raises InputError for what is no mapping of `cpu` and `gpu` to keys of the Slurm executor.
+    """
+    path = next(filter(Path.is_file, candidates), None)
+    if path is None:
+        return Site(DEFAULT)
+    try:
+        read = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(read, dict) or not all(isinstance(asks, dict | None) for asks in read.values()):
+        raise InputError(f"{path}: must have sections cpu: and gpu:, each with keys like slurm_partition: <name>")
+    asks = {kind: read.get(kind) or {} for kind in DEFAULT}
+    unknown = [
+        *(set(read) - set(DEFAULT)),
+        *(f"{kind}: {key}" for kind in asks for key in asks[kind] if key not in KEYS),
+    ]
+    if unknown:
+        raise InputError(f"{path}: unknown {', '.join(unknown)}; sections are cpu and gpu, keys {', '.join(KEYS)}")
+    return Site(asks)
+
+
+def status_command() -> tuple[str, str]:
+    """(`sacct` or `squeue`, why): the command that tells what became of a job.
+
+    `sacct` on a cluster that keeps no accounts says nothing of any job, and a run would wait for ever.
+    Raises InputError where neither answers.
+    """
+    answers = {
+        "sacct": _run("sacct", "-X", "--noheader", "--starttime", "now-1minutes"),
+        "squeue": _run("squeue", "--noheader", "--me"),
+    }
+    if answers["sacct"] is not None:
+        return "sacct", "this cluster keeps accounts: sacct tells what became of a job"
+    if answers["squeue"] is not None:
+        return "squeue", "this cluster keeps no accounts (sacct fails): squeue tells what became of a job"
+    raise InputError("neither sacct nor squeue answers here; is this a login node, and is Slurm's controller up?")
+
+
+def ask(site: Site) -> None:
+    """Fill in what the cluster has. Where `sinfo` does not answer, nothing is known and nothing is checked."""
+    lines = (_run("sinfo", "--exact", "--noheader", "-o", "%P|%c|%m|%G|%l") or "").splitlines()
+    site.nodes = [parse_nodes(line) for line in lines]
+    site.default = next((line.partition("*|")[0] for line in lines if "*|" in line), "")
+
+
+def parse_nodes(line: str) -> Nodes:
+    """`partition|CPUs|MB|generic resources|time limit` as `sinfo --exact` writes them."""
+    partition, cpus, mem_mb, gres, limit = line.split("|")
+    gpus = {}
+    for kind, n in re.findall(r"\bgpu(?::([A-Za-z][^:,(]*))?:(\d+)", gres):
+        for name in {"", kind}:
+            gpus[name] = gpus.get(name, 0) + int(n)
+    return Nodes(partition.rstrip("*"), int(cpus.rstrip("+")), int(mem_mb.rstrip("+")), gpus, parse_minutes(limit))
+
+
+def parse_minutes(limit: str) -> int | None:
+    """`[days-]hours:minutes:seconds`, `minutes:seconds`, or `infinite` (None)."""
+    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit)
+    if found is None:
+        return None
+    days, hours, minutes, _ = (int(part or 0) for part in found.groups())
+    return (24 * days + hours) * 60 + minutes
+
+
+def impossible(site: Site, jobs: Iterable[tuple[str, Mapping]]) -> list[str]:
+    """A sentence for each rule with jobs that no node of their partition can ever hold: Slurm would let them wait.
+
+    jobs : (rule, {threads, mem_mb, runtime, gres, slurm_partition, what of it is known}) of each job that is to run
+    """
+    worst = {}
+    for rule, asks in jobs:
+        known = worst.setdefault((rule, str(asks.get("slurm_partition") or site.default)), {})
+        for what, wanted in _amounts(asks):
+            known[what] = max(wanted, known.get(what, 0))
+    found = []
+    for (rule, partition), amounts in worst.items():
+        nodes = [each for each in site.nodes if each.partition == partition]
+        if site.nodes and not nodes:
+            names = ", ".join(sorted({each.partition for each in site.nodes}))
+            found.append(f"rule {rule} asks for partition {partition!r}, and this cluster has {names}")
+        elif nodes and not any(_holds(each, amounts) for each in nodes):
+            asked = ", ".join(f"{n} {what}" for what, n in amounts.items())
+            has = " or ".join(dict.fromkeys(_described(each) for each in nodes))
+            found.append(f"rule {rule} asks for {asked}, and a node of partition {partition} has at most {has}")
+    return found
+
+
+def _amounts(asks: Mapping) -> list[tuple[str, int]]:
+    """Of what a job asks for, what can be counted, in a reader's words."""
+    amounts = [("CPUs", asks.get("cpus_per_task") or asks.get("threads"))]
+    amounts += [("MB of memory", asks.get("mem_mb")), ("minutes", asks.get("runtime"))]
+    for kind, n in re.findall(r"\bgpu(?::([A-Za-z][^:,(]*))?(?::(\d+))?(?=,|$)", str(asks.get("gres") or "")):
+        amounts.append((f"GPUs {kind}".rstrip(), int(n or 1)))
+    return [(what, n) for what, n in amounts if isinstance(n, int)]
+
+
+def _holds(nodes: Nodes, amounts: Mapping[str, int]) -> bool:
+    has = {"CPUs": nodes.cpus, "MB of memory": nodes.mem_mb, "minutes": nodes.minutes}
+    has |= {f"GPUs {kind}".rstrip(): n for kind, n in nodes.gpus.items()}
+    return all(has.get(what, 0) is None or n <= has.get(what, 0) for what, n in amounts.items())
+
+
+def _described(nodes: Nodes) -> str:
+    kinds = {kind: n for kind, n in nodes.gpus.items() if kind} or nodes.gpus
+    gpus = " + ".join(f"{n} GPUs {kind}".rstrip() for kind, n in kinds.items()) or "no GPU"
+    minutes = "any time" if nodes.minutes is None else f"{nodes.minutes} minutes"
+    return f"{nodes.cpus} CPUs, {nodes.mem_mb} MB of memory, {gpus}, {minutes}"
+
+
+def _run(*command: str) -> str | None:
+    """What a command of Slurm's says; None where it is not there, or fails."""
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return None
+    return ran.stdout if ran.returncode == 0 else None
