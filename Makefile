@@ -8,10 +8,10 @@ CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-gpu lock clean
+.PHONY: help setup demo test test-slurm reliability lint bench bench-gpu bench-slurm lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  CORES=$(CORES)  cores for demo and test;  PYTHON=...  the Python 3.11 to install with;"
 	@echo "  ARGS=...  more arguments for pytest"
@@ -36,7 +36,15 @@ demo: setup ## run the default study, write its report, say where everything is
 # One pytest worker a core, each with one thread. Tests of one xdist_group share a worker and its fixtures:
 # those that run Snakemake are one group, so that they do not fight for the cores.
 test: setup ## run the tests
-	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(CORES) --maxprocesses 4 --dist loadgroup $(ARGS)
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(CORES) --maxprocesses 4 --dist loadgroup \
+	    -m "not slurm" $(ARGS)
+
+# One at a time: each has a Slurm of its own, in /etc/slurm and in the background, that goes when it ends.
+test-slurm: setup ## run the tests on a real Slurm (root; apt-get install slurm-wlm munge slurmdbd mariadb-server)
+	@$(BIN)/python -m pytest -m slurm $(ARGS)
+
+reliability: setup ## break things on purpose, on this machine and on a real Slurm: docs/reliability.md
+	@MEMSCORE_SLURM=1 $(BIN)/python -m pytest tests/faults --reliability docs/reliability.md $(ARGS)
 
 lint: setup ## check style and the workflow
 	@$(BIN)/ruff check
@@ -61,6 +69,9 @@ bench-gpu: setup ## what a GPU computes and takes: results/bench/gpu.csv, docs/p
 	else \
 	    echo "bench-gpu: torch sees no GPU here: skipped"; \
 	fi
+
+bench-slurm: setup ## what a job costs on Slurm: results/bench/slurm.csv, docs/performance.md
+	@PYTHONPATH=workflow:tests $(BIN)/python bench/slurm.py && PYTHONPATH=workflow $(BIN)/python bench/report.py
 
 lock: setup ## rewrite envs/memscore.yaml from envs/lock.txt; UPGRADE=1 first resolves pyproject.toml anew
 	@$(BIN)/python envs/make_lock.py $(if $(UPGRADE),--upgrade)

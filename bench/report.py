@@ -57,6 +57,11 @@ def workflow() -> str:
     return table(rows.rename(columns=lambda name: re.sub("seconds_(.*)", r"\1, s", name)))
 
 
+def slurm() -> str:
+    """What a job costs beyond its work."""
+    return table(pd.read_csv(BENCH / "slurm.csv").rename(columns=lambda name: name.replace("_", " ")))
+
+
 def gpu() -> str:
     """What bench/gpu.py found on a card."""
     rows = pd.read_csv(BENCH / "gpu.csv").rename(columns={"what": "measurement"})
@@ -113,7 +118,7 @@ def cost() -> str:
 
 def main() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    for part in (description, scores, extraction, workflow, cost, gpu):
+    for part in (description, scores, extraction, workflow, slurm, cost, gpu):
         begin, end = f"<!-- begin {part.__name__} -->", f"<!-- end {part.__name__} -->"
         if begin not in page:
             print(f"{PAGE}: has no part {part.__name__}")

@@ -1,7 +1,7 @@
-"""A real Slurm on this machine, for tests: Debian's slurm-wlm and munge, stand-in GPUs, accounts where they are asked for.
+"""A real Slurm on this machine, for tests: Debian's slurm-wlm and munge, stand-in GPUs, accounts if they are wanted.
 
-One node that passes for a larger one (`config_overrides`), two partitions. Slurm reads its configuration from /etc/slurm
-(Snakemake's executor clears SLURM_CONF), so a machine that has a Slurm of its own is left alone.
+One node that passes for a larger one (`config_overrides`), two partitions. Slurm reads its configuration from
+/etc/slurm (Snakemake's executor clears SLURM_CONF), so a machine that has a Slurm of its own is left alone.
 """
 
 import os
@@ -150,7 +150,7 @@ class Slurm:
         return [number for number, state, comment in self.jobs() if state == "RUNNING" and rule in comment]
 
     def preempt(self, number: str) -> None:
-        """Stop a job, as for a more important one, and let it start again: at once, not when Slurm's two minutes are over."""
+        """Stop a job, as for a more important one, and let it start again at once: Slurm itself waits for two minutes."""
         self("scontrol", "requeue", number)
         self.wait_for("end of the job", lambda: number not in self.running())
         self("scontrol", "update", f"jobid={number}", "starttime=now")

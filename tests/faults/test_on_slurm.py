@@ -92,7 +92,7 @@ def study(undisturbed, tmp_path):
 
 @pytest.fixture
 def reached(slurm, study):
-    """reached(): numbers of the Slurm jobs that score, once all of them are at work (two, or how many are asked for)."""
+    """reached(): numbers of the Slurm jobs that score, once both of them, or n, are at work."""
 
     def jobs(n=2):
         wait_for(lambda: len(list(study.glob("reached.*"))) >= n, "job at work")
@@ -243,11 +243,11 @@ def test_training_preempted_three_times(slurm, make_tiny_study, configure, run_s
     times = 0
     for _ in range(3):
         wait_for(lambda: log.exists() and re.search(r"epoch \d", log.read_text()), "training", 120)
-        before = log.stat().st_ino, log.read_text()
+        before = log.read_text()
         (number,) = slurm.running("rule_finetune")
         slurm.preempt(number)
         times += 1
-        wait_for(lambda: log.read_text() != before[1] and "goes on after" in log.read_text(), "next try", 180)
+        wait_for(lambda said=before: said != log.read_text() and "goes on after" in log.read_text(), "next try", 180)
     run.ends_well()
     tensors, again = load_file(calm / weights), load_file(study / weights)
     assert all(torch.equal(tensors[name], again[name]) for name in tensors)

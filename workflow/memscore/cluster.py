@@ -32,7 +32,7 @@ class Nodes:
 
 @dataclass
 class Site:
-    """What jobs ask of a cluster beside memory, time and threads, by kind: `cpu`, and `gpu` for those that run networks.
+    """What jobs ask of a cluster beside memory, time and threads: `cpu`, and `gpu` for those that run networks.
 
     nodes : what the cluster has, once it was asked; until then, and elsewhere, none
     """
