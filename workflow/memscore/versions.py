@@ -29,10 +29,10 @@ STEPS = {
     ),
     "recognition": (1, "scores/recognition"),
     "audit": (1, "scores/audit"),
-    "tables": (3, "analysis/tables"),
+    "tables": (4, "analysis/tables"),
     "statistics": (3, "analysis/statistics analysis/tables"),
     "provenance": (1, "report/provenance"),
-    "report": (4, "report names"),
+    "report": (5, "report names"),
 }
 
 

@@ -164,6 +164,7 @@ rule generalisation_correlations:
 rule finetuned_table:
     input:
         scores=[f"results/finetune/{model}/split_{split}.csv" for _, model, split in STUDY.tunings()],
+        stimuli=expand(rules.select_stimuli.output.stimuli, set=STUDY.dataset or []),
         memorability_before=rules.collect_memorability.output if STUDY.tuned else [],
         memorability_after=lambda wildcards: scored_of(STUDY.tuned, "results/memorability", [STUDY.dataset]),
         brain_before=rules.collect_brain.output if STUDY.benchmarks() else [],

@@ -48,6 +48,7 @@ def generalisation(
 def finetuned(
     tuned: Sequence[tuple[str, str, int]],
     scores: pd.DataFrame,
+    n_validation: Mapping[int, int],
     before: tuple[pd.DataFrame, pd.DataFrame | None],
     after: tuple[pd.DataFrame, pd.DataFrame | None],
     top1: Mapping[str, float] | None = None,
@@ -56,6 +57,7 @@ def finetuned(
 
     tuned : (name of the tuned model, model, split) of each
     scores : rows of the `finetune` jobs
+    n_validation : how many validation images each split has
     before, after : rows of the memorability jobs, and of the brain jobs or None, of the models and of the tuned ones
     top1 : accuracy (%) of object recognition by model, NaN where it is not known; None where nobody asks
 
@@ -74,6 +76,7 @@ def finetuned(
         of_model = [f"memorability_split_{other}" for _, same, other in tuned if same == model]
         row = {"model": model, "split": split} | ({} if top1 is None else {"top1": top1[model]})
         row |= mine[["epoch", "n_epochs", "train_rho", "validation_rho"]].to_dict()
+        row |= {"n_validation": n_validation[split]}
         row |= {
             "head_rho": mine["test_rho"],
             "pls_before": _penultimate(layers, model).get(column, np.nan),

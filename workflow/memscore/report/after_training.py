@@ -3,6 +3,7 @@ likeness to the brain, and whether object recognition goes with it as memorabili
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from memscore.report.answer import called, count, listed
@@ -47,15 +48,28 @@ def beats(finetuned: pd.DataFrame) -> str:
 
 
 def overfits(finetuned: pd.DataFrame) -> str:
-    """Which networks predict their training images much better than their validation images."""
-    gaps = finetuned.assign(gap=finetuned["train_rho"] - finetuned["validation_rho"])
-    means = gaps.groupby("model", sort=False)["gap"].mean()
-    wide = [f"{model} ({gap:.2f})" for model, gap in means.items() if gap > OVERFIT]
+    """Which networks predict their training images much better than their validation images, beyond chance.
+
+    Beyond the upper end of the 95% interval of ρ on so many validation images (Fisher's z with the standard error of
+    Bonett & Wright 2000): mean over splits.
+    """
+    validation = finetuned["validation_rho"]
+    error = np.sqrt((1 + validation**2 / 2) / (finetuned["n_validation"] - 3).clip(lower=0.1))
+    means = finetuned.assign(
+        gap=finetuned["train_rho"] - validation,
+        beyond=finetuned["train_rho"] - np.tanh(np.arctanh(validation.clip(-0.999, 0.999)) + 1.96 * error),
+    )
+    means = means.groupby("model", sort=False)[["gap", "beyond", "n_validation"]].mean()
+    wide = [
+        f"{model} (by {row.gap:.2f}, on {row.n_validation:.0f} validation images)"
+        for model, row in means.iterrows()
+        if row.gap > OVERFIT and row.beyond > 0
+    ]
     if not wide:
         return ""
     return (
-        f"Overfitting: in the kept epoch ρ on training images exceeds that on validation images by more than {OVERFIT} "
-        f"for {listed(wide)}; more images, fewer epochs, frozen_below or only_head help."
+        "Overfitting: in the kept epoch ρ on training images exceeds that on validation images, and the upper end of its "
+        f"95% interval, for {listed(wide)}; more images, fewer epochs, frozen_below or only_head help."
     )
 
 

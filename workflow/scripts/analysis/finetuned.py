@@ -4,6 +4,8 @@ from memscore.analysis import statistics, tables
 from memscore.files import read_frame, write_frame
 from memscore.job import job
 from memscore.networks import architectures
+from memscore.stimuli import splits
+from memscore.stimuli.tables import read_table, split_columns
 
 
 def together(files):
@@ -22,7 +24,11 @@ with job(snakemake) as say:
         top1 = {model: tables.published_top1(published, timm_name) for model, timm_name in whole.items()}
     if given.recognition:
         top1 = together(given.recognition).set_index("model")["top1"]
-    table = tables.finetuned(tuned, together(given.scores), before, after, top1)
+    stimuli = read_table(given.stimuli[0])
+    _, _, validation = splits.memorability_splits(stimuli, given.stimuli[0], 0, choose=True)
+    numbers = [int(column.removeprefix("split_")) for column in split_columns(stimuli)]
+    n_validation = dict(zip(numbers, validation.sum(1).tolist(), strict=True))
+    table = tables.finetuned(tuned, together(given.scores), n_validation, before, after, top1)
     write_frame(snakemake.output.table, table)
     write_frame(snakemake.output.layers, tables.layers(snakemake.params.layers, *after))
     write_frame(
