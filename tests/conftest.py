@@ -74,9 +74,9 @@ def lab_network(pretrained=False, **kwargs):
 
 RELIABILITY = """# What may go wrong, and what then happens
 
-Each row is a test that breaks something on purpose in a real run ([`tests/faults`](../tests/faults)). Where nothing else is
-said, the same command, given again, ends with the tables and figures of a run that nobody disturbed, to the byte.
-`make reliability` runs the tests and writes this page.
+Each row is a test that breaks something on purpose in a real run ([`tests/faults`](../tests/faults)). Where nothing
+else is said, the same command, given again, ends with the tables and figures of a run that nobody disturbed, to the
+byte. `make reliability` runs the tests and writes this page.
 
 | what happens | where | what you see, and what you do |
 |---|---|---|
