@@ -78,6 +78,18 @@ def sweep(*folders: str) -> None:
             inner[:] = [name for name in inner if not TEMPORARY.fullmatch(name)]
 
 
+def check_writable(*folders: str) -> None:
+    """Raise InputError for the first of `folders` that is there and may not be written to."""
+    for folder in filter(os.path.isdir, folders):
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+                raise InputError(
+                    f"{folder}: {error.strerror}; make it writable, and give the same command again"
+                ) from None
+
+
 def now_in(folder: str) -> float:
     """The time by the clock that a folder's files get theirs from: a file server's may be hours from this machine's."""
     try:
