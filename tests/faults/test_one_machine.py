@@ -295,18 +295,23 @@ def test_two_runs_in_a_folder(one_unscored, undisturbed, results_of, run_snakema
     )
 
 
-# A file server's clock, for the process that imports it: a finished file has that clock's time.
+# A file server's clock, for processes that import this: it is what finished and touched files have their times from.
 SERVER = """
 import os
+import time
 
-replace = os.replace
+replace, utime = os.replace, os.utime
 
-def as_of_the_server(source, target, **options):
+def replace_there(source, target, **options):
     replace(source, target, **options)
-    times = os.stat(target)
-    os.utime(target, (times.st_atime + {skew}, times.st_mtime + {skew}))
+    utime_there(target)
 
-os.replace = as_of_the_server
+def utime_there(path, times=None, **options):
+    if times is None and "ns" not in options:
+        times = (time.time() + {skew},) * 2
+    utime(path, times, **options)
+
+os.replace, os.utime = replace_there, utime_there
 """
 
 
