@@ -529,8 +529,7 @@ def test_run_killed_between_two_passes_resumes(tiny_study, run_snakemake, config
     assert not list(scratch.iterdir())
 
     wait.unlink()
-    assert run_snakemake(tiny_study, "--unlock")[0] == 0
-    code, output = run_snakemake(tiny_study, "--rerun-incomplete", *arguments, "--", "memorability_scores")
+    code, output = run_snakemake(tiny_study, *arguments, "--", "memorability_scores")
     assert code == 0, output
     table = pd.read_csv(tiny_study / "results/memorability.csv").set_index("layer")
     assert list(table.index) == ["conv", "penultimate"]

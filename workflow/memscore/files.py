@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +42,7 @@ NAMES = (
 def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path`, renamed to `path` when the block ends without an error.
 
-    The temporary name keeps the suffix, because writers choose their format by it.
+    The temporary name keeps the suffix, because writers choose their format by it. An OSError names `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,6 +50,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename in (None, str(temporary), temporary):
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -63,14 +68,35 @@ def sweep(*folders: str) -> None:
 
     Jobs of a run whose scheduler was killed may still write: what they write is young.
     """
-    limit = time.time() - HOUR
-    for folder in folders:
+    for folder in filter(os.path.isdir, folders):
+        limit = now_in(folder) - HOUR
         for place, inner, names in os.walk(folder):
             for name in filter(TEMPORARY.fullmatch, [*inner, *names]):
                 path = Path(place, name)
                 if newest(path) < limit:
                     shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
             inner[:] = [name for name in inner if not TEMPORARY.fullmatch(name)]
+
+
+def check_writable(*folders: str) -> None:
+    """Raise InputError for the first of `folders` that is there and may not be written to."""
+    for folder in filter(os.path.isdir, folders):
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+                raise InputError(
+                    f"{folder}: {error.strerror}; make it writable, and give the same command again"
+                ) from None
+
+
+def now_in(folder: str) -> float:
+    """The time by the clock that a folder's files get theirs from: a file server's may be hours from this machine's."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            return os.fstat(file.fileno()).st_mtime
+    except OSError:  # A full disk, or a folder to read only.
+        return time.time()
 
 
 def newest(path: Path) -> float:
@@ -95,12 +121,18 @@ def enough_room(path: str | Path, advice: str) -> Iterator[None]:
 def claim(file: BinaryIO, n_bytes: int, what: str) -> None:
     """Claim the space of a job's temporary file at once: a disk that is full later would kill it without a word."""
     try:
-        os.posix_fallocate(file.fileno(), 0, n_bytes)
+        reserve(file, n_bytes)
     except OSError as error:
         raise InputError(
             f"no room for {n_bytes / 1e9:.1f} GB of {what} in the job's tmpdir ({error.strerror}); lower "
             "scratch_gb under resources in the config, or name another with --default-resources tmpdir=..."
         ) from error
+
+
+def reserve(file: BinaryIO, n_bytes: int) -> None:
+    """Take a file's space on its disk, where the system can; OSError where there is not as much."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, n_bytes)
 
 
 def encoding_of(path: str | Path) -> str:
@@ -127,10 +159,28 @@ def write_rows(path: str | Path, rows: list[dict]) -> None:
 
 
 def read_frame(path: str | Path):
-    """A table of results: names are text whatever they look like (`NA`, `007`), and only an empty cell is missing."""
+    """A table of results: names are text whatever they look like (`NA`, `007`), and only an empty cell is missing.
+
+    One that is cut short is removed, and an InputError says so: the same command makes it again.
+    """
     import pandas as pd
 
+    wrong = cut_short(Path(path).read_bytes())
+    if wrong:
+        Path(path).unlink(missing_ok=True)
+        raise InputError(f"{path}: {wrong}; it is removed: give the same command again, which makes it anew")
     return pd.read_csv(path, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=[""])
+
+
+def cut_short(raw: bytes) -> str | None:
+    """What is wrong with a table of results that was not written to its end; None where nothing is."""
+    if not raw:
+        return "the file is empty"
+    if not raw.endswith(b"\n"):
+        return "it ends in the middle of a row"
+    if b"\0" in raw:  # What some file systems leave of a file after a power cut.
+        return "it holds zeros instead of text"
+    return None
 
 
 def write_frame(path: str | Path, frame) -> None:

@@ -1,17 +1,23 @@
 """What every script of the workflow does around its work: log, progress, and errors a person can read."""
 
+import errno
+import os
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from threadpoolctl import threadpool_limits
 
 from memscore.errors import InputError
 
 PROGRESS_SECONDS = 5.0
+# What a disk refuses, and what its user can do about it.
+REFUSED = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room there")
+REFUSED |= dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make it writable")
 
 
 @contextmanager
@@ -19,25 +25,44 @@ def job(snakemake) -> Iterator[Callable[[str], None]]:
     """Run a script's work; yields `say(message)`, which writes a line to the log and to the terminal.
 
     Numerical libraries keep to the job's threads: jobs do not crowd each other, and no sum depends on the
-    machine's number of cores. An `InputError` ends the script with its one line; anything else leaves its
-    traceback in the log too.
+    machine's number of cores. An `InputError`, and a full or forbidden disk, end the script with one line; anything
+    else leaves its traceback in the log too.
     """
-    log = Path(snakemake.log[0])
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "w", encoding="utf-8", buffering=1) as file, threadpool_limits(snakemake.threads):
+    # Unbuffered: where the disk is full, nothing is left to be written when it is closed.
+    with _log(Path(snakemake.log[0])) as file, threadpool_limits(snakemake.threads):
+
+        def note(text: str) -> None:
+            with suppress(OSError):  # What a full disk loses of the log is on the terminal.
+                file.write(text.encode())
 
         def say(message: str) -> None:
-            print(message, file=file)
             print(f"memscore: {message}", file=sys.stderr, flush=True)
+            note(f"{message}\n")
 
         try:
             yield say
         except InputError as error:
             say(f"error: {error}")
             sys.exit(1)
+        except OSError as error:
+            note(traceback.format_exc())
+            if error.errno not in REFUSED:
+                raise
+            what = error.filename or "a file"
+            say(f"error: {what}: {error.strerror}; {REFUSED[error.errno]}, and give the same command again")
+            sys.exit(1)
         except Exception:
-            traceback.print_exc(file=file)
+            note(traceback.format_exc())
             raise
+
+
+def _log(path: Path) -> BinaryIO:
+    """A job's log; where it cannot be written, none."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return open(path, "wb", buffering=0)
+    except OSError:
+        return open(os.devnull, "wb")
 
 
 def every_few_seconds(

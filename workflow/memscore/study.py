@@ -154,6 +154,31 @@ class Study:
             raise InputError(f"{label}: not among the layers of {model} that this study is of")
         return layers[places[first] : places[last or first] + 1]
 
+    def table_of(self, file: str) -> tuple[list[dict[str, str]], tuple[str, ...]]:
+        """(what each row of a job's table is of, its columns of numbers), by the file's path from `results` on."""
+        parts = Path(file).with_suffix("").parts
+        match parts[parts.index("results") + 1 :]:
+            case "memorability", _, model, label:
+                return self._rows(model, label), ("memorability",)
+            case "brain", stimulus_set, model, label:
+                of = [{"benchmark": name} for name in self.benchmarks(stimulus_set)]
+                return self._rows(model, label, of), ("raw", "ceiling", "score", "error")
+            case "audit", benchmark, model, label:
+                return self._rows(model, label, [{"benchmark": benchmark}]), ()
+            case "generalisation", fitted, tested, model, label:
+                of = [{"fitted": fitted, "tested": tested}]
+                return self._rows(model, label, of), ("memorability", "components", "n_left_out")
+            case "finetune", model, split:
+                numbers = ("epoch", "n_epochs", "train_rho", "validation_rho", "test_rho")
+                return [{"model": model, "split": split.removeprefix("split_")}], numbers
+            case "recognition", model:
+                return [{"model": model}], ("top1",)
+        raise ValueError(f"{file}: no table of a job's")
+
+    def _rows(self, model: str, label: str, of: Sequence[dict] = ({},)) -> list[dict[str, str]]:
+        layers = self.layers_of(model, label)
+        return [{"model": model, "layer": layer["name"], **each} for layer in layers for each in of]
+
     @cached_property
     def _places(self) -> dict[str, dict[str, int]]:
         return {name: {each["name"]: i for i, each in enumerate(m.layers)} for name, m in self.networks.items()}

@@ -29,7 +29,7 @@ STEPS = {
     ),
     "recognition": (1, "scores/recognition"),
     "audit": (1, "scores/audit"),
-    "tables": (4, "analysis/tables"),
+    "tables": (4, "analysis/tables analysis/collecting"),
     "statistics": (3, "analysis/statistics analysis/tables"),
     "provenance": (1, "report/provenance"),
     "report": (5, "report names"),

@@ -3,4 +3,4 @@
 Tables in, tables out.
 """
 
-__all__ = ["statistics", "tables"]
+__all__ = ["collecting", "statistics", "tables"]

@@ -1,5 +1,6 @@
 """Images of a stimulus set: which they are, as viewers saw them, and as pixels at a network's input size."""
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +10,7 @@ import pandas as pd
 from PIL import Image, ImageOps
 
 from memscore.errors import InputError
-from memscore.files import replacing
+from memscore.files import replacing, reserve
 from memscore.stimuli.state import files_in
 from memscore.stimuli.tables import read_table
 
@@ -96,6 +97,9 @@ def write_pixels(
     bad = []
     with replacing(path) as temporary, ThreadPoolExecutor(threads) as pool:
         pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(images), *size, 3))
+        # Claimed at once: a disk that is full later would kill the job without a word.
+        with open(temporary, "r+b") as file:
+            reserve(file, os.path.getsize(temporary))
         for row, decoded in enumerate(pool.map(lambda image: decode(image, size, interpolation, upright), images)):
             if isinstance(decoded, InputError):
                 bad.append(str(decoded))

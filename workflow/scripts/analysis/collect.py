@@ -1,7 +1,8 @@
-import pandas as pd
-
-from memscore.files import read_frame, write_frame
+from memscore import study
+from memscore.analysis import collecting
+from memscore.files import write_frame
 from memscore.job import job
 
 with job(snakemake) as say:
-    write_frame(snakemake.output[0], pd.concat(map(read_frame, snakemake.input), ignore_index=True))
+    table_of = study.load(snakemake.config).table_of
+    write_frame(snakemake.output[0], collecting.together(snakemake.input, table_of))

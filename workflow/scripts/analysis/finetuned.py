@@ -1,22 +1,22 @@
 import pandas as pd
 
-from memscore.analysis import statistics, tables
+from memscore import study
+from memscore.analysis import collecting, statistics, tables
 from memscore.files import read_frame, write_frame
 from memscore.job import job
 from memscore.networks import architectures
 from memscore.stimuli import splits
 from memscore.stimuli.tables import read_table, split_columns
 
-
-def together(files):
-    return pd.concat(map(read_frame, files), ignore_index=True) if files else None
-
-
 with job(snakemake) as say:
     given, tuned = snakemake.input, [tuple(each) for each in snakemake.params.tuned]
-    before, after = (
-        (together(given[f"memorability_{when}"]), together(given[f"brain_{when}"])) for when in ("before", "after")
-    )
+    table_of = study.load(snakemake.config).table_of
+
+    def together(files):
+        return collecting.together(files, table_of) if files else None
+
+    before = tuple(read_frame(files[0]) if files else None for files in (given.memorability_before, given.brain_before))
+    after = together(given.memorability_after), together(given.brain_after)
     top1, networks = None, snakemake.params.networks
     if given.published:
         published = pd.read_csv(given.published, sep="\t", comment="#")

@@ -1,0 +1,78 @@
+"""A lock goes by itself where it is certain that nobody holds it, and nowhere else."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from memscore import lock
+
+
+@pytest.fixture
+def locked(tmp_path, monkeypatch):
+    """A folder with a lock of Snakemake's."""
+    monkeypatch.chdir(tmp_path)
+    lock.LOCKS.mkdir(parents=True)
+    (lock.LOCKS / "0.output.lock").write_text("results/a.csv\n")
+    return lock.LOCKS
+
+
+def noted(folder, **changes) -> None:
+    """A note of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    note = {"host": lock.host(), "pid": process.pid, "started": "1", "held": ["0.output.lock"]} | changes
+    (folder / f"{note['pid']}.run").write_text(json.dumps(note))
+
+
+def test_of_a_dead_run_it_goes(locked, capsys):
+    noted(locked)
+    lock.release()
+    assert not locked.exists()
+    assert "its lock is removed" in capsys.readouterr().err
+
+
+def test_of_a_number_that_another_process_has_by_now_it_goes(locked):
+    noted(locked, pid=os.getpid())
+    lock.release()
+    assert not locked.exists()
+
+
+def test_of_a_run_at_work_it_stays(locked, capsys):
+    lock.note()
+    lock.release()
+    assert (locked / "0.output.lock").exists()
+    assert f"process {os.getpid()} on " in capsys.readouterr().err
+
+
+def test_of_another_host_it_stays(locked, capsys):
+    noted(locked, host="node7 pid:[1]")
+    lock.release()
+    assert (locked / "0.output.lock").exists()
+    assert "on node7" in capsys.readouterr().err
+
+
+def test_what_nobody_noted_stays(locked, capsys):
+    """Another run has locked other files of the folder, and not yet said so."""
+    lock.release()
+    noted(locked)
+    (locked / "1.output.lock").touch()
+    lock.release()
+    assert len(list(locked.glob("*.lock"))) == 2
+    assert capsys.readouterr().err == ""
+
+
+def test_a_note_half_written_is_no_note(locked):
+    noted(locked)
+    (locked / "2.run").write_text('{"host": ')
+    lock.release()
+    assert (locked / "0.output.lock").exists()
+
+
+def test_without_a_lock_there_is_no_note(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lock.note()
+    lock.release()
+    assert list(tmp_path.iterdir()) == []
