@@ -85,6 +85,19 @@ def test_run_times_leave_out_what_is_not_known():
     assert progress.run_times({*JOBS, LONG, "half.csv"}) == {JOBS[0]: (DAY + 10, DAY + 70), LONG: (DAY + 10, DAY + 30)}
 
 
+def test_a_jobs_log_knows_better_how_long_it_took():
+    """Of a job of a cluster Snakemake knows one point in time, or of one made again when it was first made."""
+    for job, log in zip(JOBS, ("x" * 500 + "\ntook 90.5 s\n", "no end\n", "took 8.0 s\nx\n", None), strict=True):
+        kept("metadata", job, {"starttime": 1.0, "endtime": DAY, "log": [f"logs/{job}.log"]})
+        if log:
+            write(f"logs/{job}.log", log, at=DAY)
+    taken = (DAY - 90.5, DAY)
+    noted = (1.0, DAY)
+    assert progress.run_times(JOBS) == {JOBS[0]: taken, JOBS[1]: noted, JOBS[2]: (DAY - 8, DAY), JOBS[3]: noted}
+    kept("metadata", JOBS[3], {"starttime": DAY, "endtime": DAY})
+    assert progress.run_times(JOBS[3:]) == {}
+
+
 def test_marks_count_while_their_run_holds_the_lock():
     kept("incomplete", JOBS[0], {"external_jobid": None}, at=500)
     kept("incomplete", JOBS[1], {"external_jobid": None}, at=2000)
@@ -92,7 +105,7 @@ def test_marks_count_while_their_run_holds_the_lock():
     assert progress.look({"brain": JOBS}).running == {}
     write(".snakemake/locks/0.output.lock", at=1000)
     seen = progress.look({"brain": JOBS})
-    assert (seen.running, seen.queued, seen.locked) == ({JOBS[1]: 2000}, {}, True)
+    assert (seen.running, seen.queued, seen.started) == ({JOBS[1]: 2000}, {}, 1000)
 
 
 @pytest.mark.parametrize("says", [None, "1|RUNNING\n22|PENDING\n33|PENDING", "slurm is down"])
@@ -120,7 +133,7 @@ def test_failed_is_what_the_last_run_left_undone():
     write(".snakemake/log/2026-01-01T1.snakemake.log", ERROR.format(JOBS[2], JOBS[3]))
     write(".snakemake/log/2026-01-02T1.snakemake.log", ERROR.format(JOBS[0], JOBS[1]))
     write(".snakemake/log/2026-01-03T1.snakemake.log", "Unlocked working directory.\n")
-    assert progress.look({"brain": JOBS}).failed == {JOBS[0]: "logs/0.log", JOBS[1]: "logs/1.log"}
+    assert progress.look({"brain": JOBS}).failed == {JOBS[0]: "logs/0.log, logs/more.csv", JOBS[1]: "logs/1.log"}
     done(JOBS[0], 1, 2)
     assert progress.look({"brain": JOBS}).failed == {JOBS[1]: "logs/1.log"}
     kept("incomplete", JOBS[1], {}, at=2000)
@@ -140,6 +153,16 @@ def test_of_many_failures_ten_are_named():
     assert lines[start + 1 : start + 12] == [*(f"  logs/{i}.log" for i in range(10)), f"  and 3 more: {log}"]
 
 
+def test_failures_that_snakemake_keeps_quiet_about_are_mentioned():
+    log = ".snakemake/log/1.snakemake.log"
+    write(log, "Select jobs to execute...\nRuleException:\nCalledProcessError in file\n")
+    assert f"Some jobs failed at least once; which, --quiet rules left out: {log}" in progress.report(
+        {"brain": JOBS}, [], False
+    )
+    write(log, "Select jobs to execute...\n1 of 4 steps (25%) done\n")
+    assert "failed at" not in "".join(progress.report({"brain": JOBS}, [], False))
+
+
 def test_left_is_the_mean_of_each_stage_and_says_what_it_does_not_know():
     done(JOBS[0], 0, HOUR)
     done(JOBS[1], 0, 3 * HOUR)
@@ -153,6 +176,16 @@ def test_left_is_the_mean_of_each_stage_and_says_what_it_does_not_know():
     assert "75%  results/brain/set/net/1.csv" in lines
 
 
+def test_of_a_finished_study_nothing_is_left():
+    """Whatever was cleaned away of what led to it; while a run goes on, it may be for a model that was added."""
+    done(JOBS[0], 0, HOUR)
+    write("results/summary.rst", "x")
+    stages = {"brain": JOBS, "tables": ["results/summary.rst"]}
+    assert progress.left(progress.look(stages)) == (0, [])
+    write(".snakemake/locks/0.output.lock")
+    assert progress.left(progress.look(stages)) == (3 * HOUR, [])
+
+
 def test_how_many_ran_at_once_lately():
     """In the last hour, whatever was before."""
     spans = [(0, HOUR)] * 8 + [(9 * HOUR, 10 * HOUR), (9.5 * HOUR, 10 * HOUR), (5 * HOUR, 10 * HOUR)]
@@ -160,6 +193,8 @@ def test_how_many_ran_at_once_lately():
     for job, (start, end) in zip(jobs, spans, strict=True):
         done(job, start, end)
     assert progress.at_once(progress.look({"brain": jobs})) == pytest.approx(2.5, rel=0.01)
+    write(".snakemake/locks/0.output.lock", at=DAY + 9.5 * HOUR)
+    assert progress.at_once(progress.look({"brain": jobs})) == pytest.approx(3, rel=0.01), "of this run"
 
 
 def test_where_nothing_is_known_nothing_is_said():

@@ -20,8 +20,10 @@ def job(snakemake) -> Iterator[Callable[[str], None]]:
 
     Numerical libraries keep to the job's threads: jobs do not crowd each other, and no sum depends on the
     machine's number of cores. An `InputError` ends the script with its one line; anything else leaves its
-    traceback in the log too.
+    traceback in the log too. The last line of one that ends well says how long it took, which Snakemake does not know
+    of a cluster's jobs.
     """
+    start = time.monotonic()
     log = Path(snakemake.log[0])
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "w", encoding="utf-8", buffering=1) as file, threadpool_limits(snakemake.threads):
@@ -32,6 +34,7 @@ def job(snakemake) -> Iterator[Callable[[str], None]]:
 
         try:
             yield say
+            print(f"took {time.monotonic() - start:.1f} s", file=file)
         except InputError as error:
             say(f"error: {error}")
             sys.exit(1)

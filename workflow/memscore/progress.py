@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import time
-from base64 import urlsafe_b64decode
+from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +23,7 @@ FOLDERS = ("results", "resources")
 READERS = 16
 SQUEUE_SECONDS = 5
 LATELY = 3600
+LAST_LINE = 100  # bytes, or more
 NAMED = 10
 TOP = 5
 COLUMNS = ("done", "of", "running", "queued", "failed", "run time")
@@ -35,10 +36,10 @@ class Progress:
     stages : the jobs of each
     sizes : bytes on disk of every file in the study's folders
     running, queued : since when, of the jobs that run, and of those in a cluster's queue
-    times : (start, end) of the jobs that are done, as far as Snakemake noted them
-    failed : the log file of each job that failed in the last run
+    times : (start, end) of the jobs that are done, as far as they are known
+    failed : the log files of each job that failed in the last run
     log : of that run; None where there was none
-    locked : whether a run holds Snakemake's lock, or was killed with it
+    started : when the run started that holds Snakemake's lock, or was killed with it; None where none does
     now : when this was so
     """
 
@@ -49,7 +50,7 @@ class Progress:
     times: Mapping[str, tuple[float, float]]
     failed: Mapping[str, str]
     log: Path | None
-    locked: bool
+    started: float | None
     now: float
 
     def done(self, jobs: Collection[str]) -> list[str]:
@@ -65,8 +66,8 @@ class Progress:
 def look(stages: Mapping[str, list[str]]) -> Progress:
     """The state of these jobs in the working directory."""
     jobs, now = {job for each in stages.values() for job in each}, time.time()
-    locked, sizes = since(), disk(*FOLDERS)
-    marked = {} if locked is None else marks(jobs, locked)
+    started, sizes = since(), disk(*FOLDERS)
+    marked = {} if started is None else marks(jobs, started)
     held = waiting({number for _, number in marked.values() if number})
     queued = {job: at for job, (at, number) in marked.items() if number in held}
     running = {job: at for job, (at, _) in marked.items() if job not in queued}
@@ -74,7 +75,7 @@ def look(stages: Mapping[str, list[str]]) -> Progress:
     failed = {job: file for job, file in (failures(log) if log else {}).items() if job in jobs}
     failed = {job: file for job, file in failed.items() if job not in sizes and job not in marked}
     times = run_times(jobs & sizes.keys() - marked.keys())
-    return Progress(stages, sizes, running, queued, times, failed, log, locked is not None, now)
+    return Progress(stages, sizes, running, queued, times, failed, log, started, now)
 
 
 def disk(*folders: str) -> dict[str, int]:
@@ -104,7 +105,7 @@ def kept(folder: Path) -> Iterator[tuple[str, str]]:
         above = "".join(part.removeprefix("@") for part in Path(place).relative_to(folder).parts)
         for name in names:
             with suppress(ValueError):
-                yield urlsafe_b64decode(above + name).decode(), os.path.join(place, name)
+                yield b64decode(above + name, b"-_", validate=True).decode(), os.path.join(place, name)
 
 
 def marks(jobs: Collection[str], started: float) -> dict[str, tuple[float, str | None]]:
@@ -134,12 +135,27 @@ def waiting(numbers: set[str]) -> set[str]:
 
 
 def run_times(jobs: Collection[str]) -> dict[str, tuple[float, float]]:
-    """(start, end) of these jobs, where Snakemake noted both."""
-    files = [(job, file) for job, file in kept(MEMORY / "metadata") if job in jobs]
+    """(start, end) of these jobs, where both are known."""
+    files = {job: file for job, file in kept(MEMORY / "metadata") if job in jobs}
     with ThreadPoolExecutor(READERS) as readers:
-        notes = readers.map(read, [file for _, file in files])
-        times = {job: (note.get("starttime"), note.get("endtime")) for (job, _), note in zip(files, notes, strict=True)}
-    return {job: (start, end) for job, (start, end) in times.items() if start and end and start <= end}
+        noted = zip(files, readers.map(run_time, files.values()), strict=True)
+        return {job: span for job, span in noted if span}
+
+
+def run_time(file: str) -> tuple[float, float] | None:
+    """(start, end) of a job by the end of its log, or else by Snakemake's note of it, which names the log.
+
+    Snakemake notes when a job of a cluster was found to be done, and not when it started.
+    """
+    note = read(file)
+    for log in note.get("log") or []:
+        with suppress(OSError), open(log, "rb") as content:
+            end = os.fstat(content.fileno()).st_mtime
+            content.seek(max(0, os.fstat(content.fileno()).st_size - LAST_LINE))
+            if took := re.search(rb"^took ([\d.]+) s$", content.read(), re.MULTILINE):
+                return end - float(took[1]), end
+    start, end = note.get("starttime"), note.get("endtime")
+    return (start, end) if start and end and start < end else None
 
 
 def read(file: str) -> dict:
@@ -161,22 +177,23 @@ def last_log() -> Path | None:
 
 
 def failures(log: Path) -> dict[str, str]:
-    """The log file of each job that failed, if only once, by each of its outputs."""
+    """The log files of each job that failed, if only once, by each of its outputs."""
     found = {}
     for block in re.findall(r"^Error in rule .*\n((?:    .*\n)+)", log.read_text(errors="replace") + "\n", re.M):
         lines = dict(line.strip().partition(": ")[::2] for line in block.splitlines())
-        file = re.split(r", | \(check log", lines.get("log", ""))[0]
-        found |= dict.fromkeys(filter(None, lines.get("output", "").split(", ")), file)
+        logs = lines.get("log", "").partition(" (check log")[0]
+        found |= dict.fromkeys(filter(None, lines.get("output", "").split(", ")), logs)
     return found
 
 
 def at_once(progress: Progress) -> float:
-    """How many jobs ran at a time in the last hour that any ran; 0 where none is known."""
+    """How many jobs ran at a time in the last hour of this run, or of the last; 0 where none is known."""
     spans = [*progress.times.values(), *((at, progress.now) for at in progress.running.values())]
     if not spans:
         return 0
     end = max(end for _, end in spans)
-    start = max(end - LATELY, min(start for start, _ in spans))
+    first = min((start for start, _ in spans if start >= (progress.started or 0)), default=end)
+    start = max(end - LATELY, first)
     busy = sum(max(0, min(last, end) - max(first, start)) for first, last in spans)
     return max(1, busy / max(end - start, 1))
 
@@ -184,9 +201,13 @@ def at_once(progress: Progress) -> float:
 def left(progress: Progress) -> tuple[float, list[str]]:
     """(how long the jobs that are left take one by one, the stages that have some and no job yet to judge by).
 
-    As long as the jobs of their stage took on average.
+    As long as the jobs of their stage took on average. The last stage is what the others are for: of a study that has
+    it, what is missing was cleaned away.
     """
     total, unknown = 0.0, []
+    last = list(progress.stages.values())[-1]
+    if progress.started is None and len(progress.done(last)) == len(last):
+        return total, unknown
     for name, jobs in progress.stages.items():
         n = len(jobs) - len(progress.done(jobs))
         took = [progress.times[job][1] - progress.times[job][0] for job in jobs if job in progress.times]
@@ -256,9 +277,9 @@ def longest(progress: Progress, jobs: list[str]) -> list[str]:
     folders = defaultdict(float)
     for job, seconds in spent.items():
         folders[f"{os.path.dirname(job)}/"] += seconds
-    total = sum(spent.values())
-    lines = ["", f"What takes most of {span(total)}"] if total else []
-    for each in (folders, spent) if total else ():
+    total, lines = sum(spent.values()), []
+    for title, each in (("Most of the run time", folders), ("Longest jobs", spent)) if total else ():
+        lines += ["", title]
         for name in sorted(each, key=each.get, reverse=True)[:TOP]:
             lines.append(f"  {span(each[name]):>8}  {each[name] / total:4.0%}  {name}")
     return lines
@@ -278,15 +299,19 @@ def estimate(progress: Progress) -> list[str]:
 
 
 def failed(progress: Progress) -> list[str]:
-    """The jobs that failed, by their log files."""
+    """The jobs that failed, by their log files; of a run with --quiet rules Snakemake notes none, but that some did."""
     files = list(dict.fromkeys(progress.failed.values()))
     more = [f"  and {len(files) - NAMED} more: {progress.log}"] if len(files) > NAMED else []
-    return ["", "Failed, says", *(f"  {file}" for file in files[:NAMED]), *more] if files else []
+    if files:
+        return ["", "Failed, says", *(f"  {file}" for file in files[:NAMED]), *more]
+    log = progress.log.read_text(errors="replace") if progress.log else ""
+    unnamed = "RuleException" in log and "Error in rule" not in log
+    return ["", f"Some jobs failed at least once; which, --quiet rules left out: {progress.log}"] if unnamed else []
 
 
 def whether_it_runs(progress: Progress) -> list[str]:
     """A lock stays when a run is killed: its log tells how long ago anything was heard of it."""
-    if not progress.locked:
+    if progress.started is None:
         return ["", "No run is going on"]
     heard = f"; last heard of {span(progress.now - progress.log.stat().st_mtime)} ago" if progress.log else ""
     return ["", f"A run holds the lock{heard} (if it was killed: snakemake --unlock)"]
