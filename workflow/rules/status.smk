@@ -79,7 +79,8 @@ def scratch_of(job):
 def on_gpus():
     """Whether jobs that run networks have a GPU each: of this machine, or by what the profile asks the cluster for."""
     asked = workflow.resource_settings.overwrite_resources.get(workflow.modifier.modify_rulename("memorability"), {})
-    return config["device"] != "cpu" and ("gres" in asked or device.DRIVER.exists())
+    here = device.DRIVER.exists() or config["device"].startswith("cuda")
+    return config["device"] != "cpu" and ("gres" in asked or here)
 
 
 def targets():
