@@ -150,7 +150,7 @@ class Slurm:
         return [number for number, state, comment in self.jobs() if state == "RUNNING" and rule in comment]
 
     def preempt(self, number: str) -> None:
-        """Stop a job, as for a more important one, and let it start again at once: Slurm itself waits for two minutes."""
+        """Stop a job, as for a more important one, and let it start again: at once, not after Slurm's two minutes."""
         self("scontrol", "requeue", number)
         self.wait_for("end of the job", lambda: number not in self.running())
         self("scontrol", "update", f"jobid={number}", "starttime=now")

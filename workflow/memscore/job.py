@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sys
 import time
 import traceback
@@ -26,8 +27,10 @@ def job(snakemake) -> Iterator[Callable[[str], None]]:
 
     Numerical libraries keep to the job's threads: jobs do not crowd each other, and no sum depends on the
     machine's number of cores. An `InputError`, and a full or forbidden disk, end the script with one line; anything
-    else leaves its traceback in the log too.
+    else leaves its traceback in the log too. So does SIGTERM a line, by which a scheduler ends a job. The last line of
+    one that ends well says how long it took, which Snakemake does not know of a cluster's jobs.
     """
+    start = time.monotonic()
     # Unbuffered: where the disk is full, nothing is left to be written when it is closed.
     with _log(Path(snakemake.log[0])) as file, threadpool_limits(snakemake.threads):
 
@@ -39,8 +42,14 @@ def job(snakemake) -> Iterator[Callable[[str], None]]:
             print(f"memscore: {message}", file=sys.stderr, flush=True)
             note(f"{message}\n")
 
+        def stopped(number: int, frame: object) -> None:
+            note("stopped from outside (SIGTERM): cancelled, preempted, or out of its time\n")
+            sys.exit(128 + number)
+
+        before = signal.signal(signal.SIGTERM, stopped)
         try:
             yield say
+            note(f"took {time.monotonic() - start:.1f} s\n")
         except InputError as error:
             say(f"error: {error}")
             sys.exit(1)
@@ -54,6 +63,8 @@ def job(snakemake) -> Iterator[Callable[[str], None]]:
         except Exception:
             note(traceback.format_exc())
             raise
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _log(path: Path) -> BinaryIO:
