@@ -314,7 +314,7 @@ def whether_it_runs(progress: Progress) -> list[str]:
     if progress.started is None:
         return ["", "No run is going on"]
     heard = f"; last heard of {span(progress.now - progress.log.stat().st_mtime)} ago" if progress.log else ""
-    return ["", f"A run holds the lock{heard} (if it was killed: snakemake --unlock)"]
+    return ["", f"A run holds the lock{heard} (if it was killed, the next one takes it over)"]
 
 
 def span(seconds: float) -> str:

@@ -3,6 +3,7 @@
 import gc
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,10 +19,6 @@ from memscore.stimuli import state
 # Whose workflow has this as a module may have a package of its own.
 PYTHONPATH = os.pathsep.join(filter(None, [PACKAGE, os.environ.get("PYTHONPATH")]))
 os.environ.update(openblas.environment(), PYTHONPATH=PYTHONPATH)
-
-# Jobs read this file too, while their run holds the lock.
-if workflow.is_main_process:
-    lock.release()
 
 try:
     SITE = cluster.read_site(Path("slurm/site.yaml"), Path(PACKAGE).parent / "slurm/site.yaml")

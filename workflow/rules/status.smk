@@ -77,10 +77,9 @@ def scratch_of(job):
 
 
 def on_gpus():
-    """Whether jobs that run networks have a GPU each: of this machine, or by what the profile asks the cluster for."""
-    asked = workflow.resource_settings.overwrite_resources.get(workflow.modifier.modify_rulename("memorability"), {})
+    """Whether jobs that run networks have a GPU each: of this machine, or by what is asked of its cluster."""
     here = device.DRIVER.exists() or config["device"].startswith("cuda")
-    return config["device"] != "cpu" and ("gres" in asked or here)
+    return config["device"] != "cpu" and (here or bool(shutil.which("squeue") and SITE.resources("gpu").get("gres")))
 
 
 def targets():

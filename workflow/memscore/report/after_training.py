@@ -68,8 +68,8 @@ def overfits(finetuned: pd.DataFrame) -> str:
     if not wide:
         return ""
     return (
-        "Overfitting: in the kept epoch ρ on training images exceeds that on validation images, and the upper end of its "
-        f"95% interval, for {listed(wide)}; more images, fewer epochs, frozen_below or only_head help."
+        "Overfitting: in the kept epoch ρ on training images exceeds that on validation images, and the upper end of "
+        f"its 95% interval, for {listed(wide)}; more images, fewer epochs, frozen_below or only_head help."
     )
 
 
