@@ -20,6 +20,10 @@ from memscore.stimuli import state
 PYTHONPATH = os.pathsep.join(filter(None, [PACKAGE, os.environ.get("PYTHONPATH")]))
 os.environ.update(openblas.environment(), PYTHONPATH=PYTHONPATH)
 
+# Jobs read this file too, while their run holds the lock.
+if workflow.is_main_process:
+    lock.release()
+
 try:
     SITE = cluster.read_site(Path("slurm/site.yaml"), Path(PACKAGE).parent / "slurm/site.yaml")
     STUDY = study.load(config)
