@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from memscore import download
+from memscore import download, storage
 from memscore.errors import InputError
 from memscore.stimuli import benchmarks, tables
 from memscore.stimuli.pixels import load_image
@@ -78,7 +78,7 @@ def repository(serve, data, tmp_path, monkeypatch):
     server = serve(answer)
     monkeypatch.setattr(cowley2023, "REPOSITORY", f"{server.url}/data")
     monkeypatch.setattr(cowley2023, "PINNED", tmp_path / "pinned.csv")
-    monkeypatch.setattr(cowley2023, "DOWNLOADS", tmp_path / "study/resources/downloads/cowley2023")
+    monkeypatch.setattr(storage, "shared", tmp_path / "study/downloads")
     return server
 
 
@@ -149,7 +149,7 @@ def test_blob_id_is_what_git_says(tmp_path):
 
 def test_a_broken_download_is_fetched_again(repository, tmp_path):
     stage(tmp_path)
-    broken = cowley2023.DOWNLOADS / f"responses_raw/responses_{FIRST}.npy"
+    broken = cowley2023.downloads() / f"responses_raw/responses_{FIRST}.npy"
     whole = broken.read_bytes()
     broken.write_bytes(whole[:-1])
     stage(tmp_path)
