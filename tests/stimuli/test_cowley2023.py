@@ -102,7 +102,9 @@ def stage(tmp_path, sessions=(FIRST, SECOND), directory=None):
 
 
 def files(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return sorted(
+        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"
+    )
 
 
 def test_two_sessions_downloaded_and_pooled(repository, tmp_path):
