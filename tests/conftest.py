@@ -263,6 +263,15 @@ def run_snakemake():
 
 
 @pytest.fixture(scope="session")
+def cut_off():
+    """What a command begins with that is to have no network at all, not even loopback."""
+    command = ["unshare", "--map-root-user", "--net"]
+    if not shutil.which("unshare") or subprocess.run([*command, "true"], capture_output=True).returncode:
+        pytest.skip("this machine lets no user make network namespaces (unshare --map-root-user --net)")
+    return command
+
+
+@pytest.fixture(scope="session")
 def finished_original(make_tiny_study, run_snakemake, tmp_path_factory):
     folder = make_tiny_study(tmp_path_factory.mktemp("finished") / "study")
     code, output = run_snakemake(folder, "--cores", "2", "--quiet", "rules")

@@ -7,11 +7,12 @@ import stat
 import subprocess
 import tarfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from memscore import archives, job
+from memscore import archives, job, storage
 from memscore.errors import InputError
 
 NOISE = np.random.default_rng(0).bytes(400_000)
@@ -182,8 +183,13 @@ def test_more_than_an_archive_declares_is_not_written(tmp_path):
     assert (tmp_path / "out").stat().st_size <= archives.CHUNK_BYTES
 
 
+def made() -> list[Path]:
+    """What is in the folder for what is unpacked, but for locks."""
+    return [path for path in storage.unpacked().iterdir() if path.suffix != ".lock"]
+
+
 def test_unpacked_once_by_content(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "UNPACKED", tmp_path / "unpacked")
+    monkeypatch.setattr(storage, "shared", tmp_path)
     first = archives.unpacked(write_tar(tmp_path / "lamem.tar.gz"))
     assert first.parent == tmp_path / "unpacked"
     assert first.name.startswith("lamem-")
@@ -196,7 +202,7 @@ def test_unpacked_once_by_content(tmp_path, monkeypatch):
 
 
 def test_pinned_archive(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "UNPACKED", tmp_path / "unpacked")
+    monkeypatch.setattr(storage, "shared", tmp_path)
     path = write_zip(tmp_path / "a.zip")
     assert archives.unpacked(path, hashlib.sha256(path.read_bytes()).hexdigest()).is_dir()
     with pytest.raises(InputError, match=r"a\.zip: has SHA-256 .* sha256: in the config says 000"):
@@ -238,7 +244,7 @@ def test_a_zip_in_volumes_is_unpacked_as_one(volumes, tmp_path, monkeypatch):
     folder = archives.unpacked_volumes(volumes)
     assert files(folder) == FILES
     assert archives.unpacked_volumes(volumes) == folder
-    assert list(archives.UNPACKED.iterdir()) == [folder]
+    assert made() == [folder]
 
 
 def test_volumes_joined_are_one_whole_zip(volumes, tmp_path):
@@ -259,10 +265,10 @@ def test_volumes_that_are_not_all_there_are_refused(volumes, tmp_path, monkeypat
     for words, given in cases.items():
         with pytest.raises(InputError, match=words):
             archives.unpacked_volumes(given)
-        assert list(archives.UNPACKED.iterdir()) == []
+        assert made() == []
     middle = bytearray(volumes[2].read_bytes())
     middle[1000:1100] = bytes(100)
     volumes[2].write_bytes(middle)
     with pytest.raises(InputError, match=r"photographs.zip: not a whole archive"):
         archives.unpacked_volumes(volumes)
-    assert list(archives.UNPACKED.iterdir()) == []
+    assert made() == []

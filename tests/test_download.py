@@ -64,7 +64,9 @@ def refusal(*arguments, **keywords) -> str:
 
 
 def names(target):
-    return sorted(path.name for path in target.parent.iterdir()) if target.parent.is_dir() else []
+    """What lies there, but for locks."""
+    there = target.parent.iterdir() if target.parent.is_dir() else []
+    return sorted(path.name for path in there if path.suffix != ".lock")
 
 
 def test_what_comes_first_is_trusted_and_recorded(server, shelf, target):

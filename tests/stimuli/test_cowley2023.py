@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from memscore import download
+from memscore import download, storage
 from memscore.errors import InputError
 from memscore.stimuli import benchmarks, tables
 from memscore.stimuli.pixels import load_image
@@ -78,7 +78,7 @@ def repository(serve, data, tmp_path, monkeypatch):
     server = serve(answer)
     monkeypatch.setattr(cowley2023, "REPOSITORY", f"{server.url}/data")
     monkeypatch.setattr(cowley2023, "PINNED", tmp_path / "pinned.csv")
-    monkeypatch.setattr(cowley2023, "DOWNLOADS", tmp_path / "study/resources/downloads/cowley2023")
+    monkeypatch.setattr(storage, "shared", tmp_path / "study/downloads")
     return server
 
 
@@ -102,7 +102,9 @@ def stage(tmp_path, sessions=(FIRST, SECOND), directory=None):
 
 
 def files(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return sorted(
+        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"
+    )
 
 
 def test_two_sessions_downloaded_and_pooled(repository, tmp_path):
@@ -149,7 +151,7 @@ def test_blob_id_is_what_git_says(tmp_path):
 
 def test_a_broken_download_is_fetched_again(repository, tmp_path):
     stage(tmp_path)
-    broken = cowley2023.DOWNLOADS / f"responses_raw/responses_{FIRST}.npy"
+    broken = cowley2023.downloads() / f"responses_raw/responses_{FIRST}.npy"
     whole = broken.read_bytes()
     broken.write_bytes(whole[:-1])
     stage(tmp_path)

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from memscore import archives
+from memscore import storage
 from memscore.errors import InputError
 from memscore.stimuli import splits, tables
 from memscore.stimuli.sources import figrim, lamem, memcat
@@ -146,20 +146,21 @@ def test_lamem_is_downloaded_after_a_break_and_staged(server, published):
     assert said[2:] == [f"LaMem's split_{k} has {counts}" for k in range(1, 6)]
     check_lamem(stage(lamem, url=url), published)
     assert len(server.requests) == 2
-    assert sorted(os.listdir("resources/downloads")) == ["lamem.tar.gz", "lamem.tar.gz.sha256"]
+    names = [".lamem.tar.gz.lock", "lamem.tar.gz", "lamem.tar.gz.sha256"]
+    assert sorted(os.listdir("resources/downloads")) == names
 
 
 def test_lamem_of_another_hash_is_refused(server):
     assert "not the file it was (SHA-256" in refusal(lamem, url=f"{server.url}/lamem.tar.gz", sha256="0" * 64)
     assert "answers 404" in refusal(lamem, url=f"{server.url}/lamen.tar.gz")
-    assert not os.path.exists(archives.UNPACKED)
+    assert not storage.unpacked().exists()
 
 
 @pytest.mark.parametrize("inside", ["", "./", "lamem/"])
 def test_lamem_from_an_archive(published, tmp_path, inside):
     (tmp_path / "copy.tar.gz").write_bytes(tar({inside + name: content for name, content in published.items()}))
     check_lamem(stage(lamem, archive=tmp_path / "copy.tar.gz"), published)
-    [folder] = archives.UNPACKED.iterdir()
+    [folder] = storage.unpacked().glob("[!.]*")
     assert folder.name.startswith("copy-")
 
 
@@ -167,7 +168,7 @@ def test_lamem_from_an_archive(published, tmp_path, inside):
 def test_lamem_archive_that_is_not_trusted(published, tmp_path, name):
     (tmp_path / "copy.tar.gz").write_bytes(tar(published | {name: JPEG}))
     assert repr(name) in refusal(lamem, archive=tmp_path / "copy.tar.gz")
-    assert list(archives.UNPACKED.iterdir()) == []
+    assert [path.suffix for path in storage.unpacked().iterdir()] == [".lock"]
 
 
 @pytest.mark.parametrize("inside", ["", "lamem"])

@@ -14,7 +14,7 @@ from PIL import Image
 from scipy.io import loadmat, savemat
 from scipy.stats import spearmanr
 
-from memscore import archives, download
+from memscore import download, storage
 from memscore.errors import InputError
 from memscore.stimuli import consistency, tables
 from memscore.stimuli.sources import lnsim
@@ -181,7 +181,7 @@ def in_volumes(copy) -> Path:
 
 def test_the_zip_in_volumes_of_later_commits(in_volumes):
     check(stage(directory=in_volumes))
-    [folder] = archives.UNPACKED.iterdir()
+    [folder] = storage.unpacked().glob("[!.]*")
     assert folder.name.startswith("images-")
     check(stage(directory=in_volumes))
     (in_volumes / "Image_data/images.z01").unlink()

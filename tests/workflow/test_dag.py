@@ -48,38 +48,6 @@ RECORDS = {
 }
 
 
-@pytest.fixture
-def planned(run_snakemake):
-    """planned(folder, *arguments): the files that a run would make."""
-
-    def plan(folder, *arguments) -> set[str]:
-        code, output = run_snakemake(folder, "--summary", *arguments)
-        assert code == 0, output
-        rows = [line.split("\t") for line in output.splitlines() if "\t" in line]
-        columns = {name: i for i, name in enumerate(rows[0])}
-        made = [row[columns["output_file"]] for row in rows[1:] if row[columns["plan"]] != "no update"]
-        assert len(made) == len(set(made)), "a file is made twice"
-        return set(made)
-
-    return plan
-
-
-@pytest.fixture
-def job_counts(run_snakemake):
-    """job_counts(folder, *arguments): the number of jobs of each rule in a dry run."""
-
-    def count(folder, *arguments) -> dict[str, int]:
-        code, output = run_snakemake(folder, "--dry-run", *arguments)
-        assert code == 0, output
-        table = output.partition("Job stats:")[2].partition("\n\n")[0]
-        counts = {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
-        assert counts.pop("total", 0) == sum(counts.values())
-        assert bool(counts) != ("Nothing to be done" in output)
-        return counts
-
-    return count
-
-
 def write_models(folder, *lines) -> None:
     rows = ["model\ttimm_name\tweights\tlayers", *("\t".join(line) for line in lines)]
     (folder / "models.tsv").write_text("\n".join(rows) + "\n")
@@ -231,6 +199,55 @@ def test_a_line_more_runs_that_model_only(finished_study, planned):
 def test_a_line_less_runs_no_model(finished_study, planned, run_snakemake):
     write_models(finished_study, ("tiny", "test_resnet", "untrained", "conv1.0,penultimate"))
     assert planned(finished_study) == AFTER_THE_LAST_JOB
+
+
+def test_a_data_set_more_runs_what_is_of_it_alone(finished_study, planned, configure, add_dataset):
+    """Nothing while it is only named; then its own stimuli, its own scores, and what is of both sets."""
+    add_dataset(finished_study)
+    assert planned(finished_study) == set()
+    configure(finished_study, generalisation=["mine", "theirs"])
+    assert planned(finished_study) == set()
+    layers, pairs = ("conv1.0", "layer2.0.act2", "penultimate"), ("mine/theirs", "theirs/mine")
+    stimuli = {path.replace("/mine/", "/theirs/") for path in STAGED if "/mine/" in path}
+    scores = {f"results/memorability/theirs/tiny/{layer}.csv" for layer in layers}
+    both = {f"results/generalisation/{pair}/tiny/{layer}.csv" for pair in pairs for layer in layers}
+    both |= {f"resources/stimuli/datasets/{pair.replace('/', '/shared/')}.csv" for pair in pairs}
+    tables = {f"results/generalisation/{pair}.csv" for pair in pairs} | {"results/consistency/theirs.csv"}
+    tables |= {f"results/{name}.csv" for name in ("generalisation", "generalisation_correlations")}
+    tables |= {f"results/memorability/{name}.csv" for name in ("mine", "theirs")}
+    figures = {f"results/figures/{name}.svg" for name in ("across_against_within", "generalisation_by_region")}
+    assert planned(finished_study, "generalisation") == stimuli | scores | both | tables | figures
+    # Studied in the place of the first one it has all that is of memorability, and nothing else.
+    configure(finished_study, generalisation=None, memorability={"dataset": "theirs"})
+    record = {"results/provenance/datasets/theirs.json", "results/consistency/theirs.csv"}
+    assert planned(finished_study) == stimuli | scores | record | AFTER_THE_LAST_JOB - {"results/brain.csv"}
+
+
+def test_a_benchmark_more_runs_similarity_on_its_stimuli(finished_study, planned, configure):
+    """Of stimuli that are studied, those; of others, its own alone."""
+    layers = ("conv1.0", "layer2.0.act2", "penultimate")
+    after = AFTER_THE_LAST_JOB - {"results/memorability.csv"}
+    configure(finished_study, brain={"benchmarks": ["simulated.V1", "simulated.IT", "simulated.V4"]})
+    staged = {"resources/benchmarks/simulated.V4.nc", "results/provenance/benchmarks/simulated.V4.json"}
+    assert planned(finished_study) == staged | {path for path in jobs_of("tiny", *layers) if "/brain/" in path} | after
+    configure(finished_study, brain={"benchmarks": ["simulated.V1", "simulated.IT", "cowley2023.V4"]})
+    staged = {path.replace("simulated", "cowley2023") for path in STAGED if "benchmarks/simulated" in path}
+    staged = {path for path in staged if not path.endswith(".nc")} | {"resources/benchmarks/cowley2023.V4.nc"}
+    records = {f"results/provenance/{part}.json" for part in ("stimuli/cowley2023", "benchmarks/cowley2023.V4")}
+    scores = {f"results/brain/cowley2023/tiny/{layer}.csv" for layer in layers}
+    assert planned(finished_study) == staged | records | scores | after
+
+
+def test_what_no_number_comes_from_runs_nothing(finished_study, job_counts, configure):
+    """What is written about the workflow; a checkout whose files are all new; another folder for downloads."""
+    for name in ("README.md", "CHANGELOG.md", "docs/costs.md", "tests/test_new.py", "config/mine.yaml"):
+        (finished_study / name).parent.mkdir(exist_ok=True)
+        (finished_study / name).write_text("What is new.")
+    for folder in ("workflow", "config", "envs", "profiles"):
+        for path in (finished_study / folder).rglob("*"):
+            path.touch()
+    configure(finished_study, downloads=".")
+    assert job_counts(finished_study) == {}
 
 
 def test_names_of_networks_are_text(finished_study, run_snakemake):

@@ -37,14 +37,14 @@ def trained_study(tiny_study, configure):
     return tiny_study
 
 
-def planned(run_snakemake, folder, *arguments) -> set[str]:
+def trainings(run_snakemake, folder, *arguments) -> set[str]:
     code, output = run_snakemake(folder, "--dry-run", "finetuned", *arguments)
     assert code == 0, output
     return set(re.findall(r"Fine-tune (\S+) on split (\d)", output))
 
 
 def test_networks_are_tuned_and_take_the_road_of_all(trained_study, run_snakemake):
-    assert planned(run_snakemake, trained_study) == {("tiny", "1"), ("tiny", "2")}
+    assert trainings(run_snakemake, trained_study) == {("tiny", "1"), ("tiny", "2")}
     code, output = run_snakemake(trained_study, "finetuned", "--cores", "2", "--quiet", "rules")
     assert code == 0, output
     table = pd.read_csv(trained_study / "results/finetuned.csv").set_index("split")
@@ -125,15 +125,36 @@ def test_killed_twice_it_ends_with_the_same_weights(trained_study, run_snakemake
     assert all(torch.equal(tensors[name], again[name]) for name in tensors)
 
 
-def test_another_model_is_tuned_alone(trained_study, run_snakemake, configure):
+def test_another_model_or_split_is_tuned_alone(trained_study, run_snakemake, configure, planned):
     code, output = run_snakemake(trained_study, "finetuned", "--cores", "2", "--quiet", "rules")
     assert code == 0, output
+    configure(trained_study, finetune={"splits": [1, 2, 3]})
+    tables = {"finetuned", "finetuned_networks", "finetuned_layers", "beside_published"}
+    figures = {"before_and_after", "training_curves", "beside_published"}
+    assert planned(trained_study, "finetuned") == {
+        "resources/weights/tiny.tuned-3.safetensors",
+        *(f"results/finetune/tiny/split_3{part}.csv" for part in ("", ".epochs", ".predicted")),
+        "results/memorability/mine/tiny.tuned-3/penultimate.csv",
+        "results/brain/simulated/tiny.tuned-3/penultimate.csv",
+        *(f"results/{name}.csv" for name in tables),
+        *(f"results/figures/{name}.svg" for name in figures),
+    }
+    # A table with one more split: what is of its images, and nothing of the brain's.
+    configure(
+        trained_study, finetune=RECIPE, datasets={"mine": {"source": "table", "table": "mine.csv", "n_splits": 3}}
+    )
+    again = planned(trained_study, "finetuned")
+    assert "results/memorability/mine/tiny/penultimate.csv" in again
+    assert not [
+        path for path in again if path.startswith(("resources/weights/tiny.safe", "results/brain/simulated/tiny/"))
+    ]
+    configure(trained_study, datasets={"mine": {"source": "table", "table": "mine.csv", "n_splits": 2}})
     with open(trained_study / "models.tsv", "a") as table:
         table.write("other\ttest_resnet\ttiny.safetensors\tpenultimate\n")
-    assert planned(run_snakemake, trained_study) == {("other", "1"), ("other", "2")}
+    assert trainings(run_snakemake, trained_study) == {("other", "1"), ("other", "2")}
     # All layers of a tuned network are its layers once more, and training it is not.
     configure(trained_study, finetune={"layers": "studied"})
-    assert planned(run_snakemake, trained_study) == {("other", "1"), ("other", "2")}
+    assert trainings(run_snakemake, trained_study) == {("other", "1"), ("other", "2")}
     code, output = run_snakemake(trained_study, "finetuned", "--cores", "2", "--quiet", "rules")
     assert code == 0, output
     layers = pd.read_csv(trained_study / "results/finetuned_layers.csv")
@@ -141,7 +162,7 @@ def test_another_model_is_tuned_alone(trained_study, run_snakemake, configure):
     assert (layers["depth"] == [0, 1, 0, 1, 1, 1]).all()
     assert layers[["memorability", "simulated.IT.score"]].notna().all(axis=None)
     configure(trained_study, finetune={"epochs": 3})
-    assert planned(run_snakemake, trained_study) == {(model, split) for model in ("tiny", "other") for split in "12"}
+    assert trainings(run_snakemake, trained_study) == {(model, split) for model in ("tiny", "other") for split in "12"}
 
 
 def test_what_cannot_be_tuned_is_said(trained_study, run_snakemake, configure):
@@ -154,7 +175,7 @@ def test_what_cannot_be_tuned_is_said(trained_study, run_snakemake, configure):
     assert code != 0
     assert "config: finetune: models: 'tinny' is not in the model table (tiny, control)" in output
     configure(trained_study, finetune={"models": ["control"]})
-    assert planned(run_snakemake, trained_study) == set()
+    assert trainings(run_snakemake, trained_study) == set()
     configure(trained_study, finetune={"splits": None, "models": None})
     code, output = run_snakemake(trained_study, "finetuned", "--cores", "1")
     assert code == 0, output

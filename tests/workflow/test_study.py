@@ -57,6 +57,24 @@ def test_default_config_is_accepted(config, catalogue):
     assert len(loaded.models["tiny"].layers) == config["layers"]["count"]
 
 
+def test_files_of_the_workflow_where_the_study_has_none_of_its_own(
+    config, repository, catalogue, tmp_path, monkeypatch
+):
+    """And not what else lies in the checkout, such as another study's."""
+    monkeypatch.chdir(tmp_path)
+    config |= {"published": "config/published.tsv", "object_recognition": "config/imagenet_top1.tsv"}
+    loaded = study.load(config, catalogue)
+    assert loaded.accuracies == str(repository / "config/imagenet_top1.tsv")
+    assert loaded.config["published"] == str(repository / "config/published.tsv")
+    assert loaded.config["models"] == config["models"]
+    assert config["published"] == "config/published.tsv", "what provenance says of the config is the same everywhere"
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/imagenet_top1.tsv").touch()
+    assert study.load(config, catalogue).accuracies == "config/imagenet_top1.tsv"
+    assert "models: no file README.md" in refusal(changed(config, "models", "README.md"), catalogue)
+    assert "downloads: no folder shared" in refusal(changed(config, "downloads", "shared"), catalogue)
+
+
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [

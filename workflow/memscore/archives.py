@@ -15,11 +15,11 @@ from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from memscore import storage
 from memscore.errors import InputError
 from memscore.files import MOST_BYTES, enough_room, sha256, temporary_for
 from memscore.job import every_few_seconds
 
-UNPACKED = Path("resources/unpacked")
 CHUNK_BYTES = 1 << 20
 MEGABYTE = 10**6
 SUFFIX = re.compile(r"(\.tar)?\.[A-Za-z0-9]+$")
@@ -37,26 +37,33 @@ def unpacked(archive: str | Path, pinned: str | None = None, say: Callable[[str]
     digest = sha256(archive)
     if pinned and digest != pinned:
         raise InputError(f"{archive}: has SHA-256 {digest}, sha256: in the config says {pinned}; correct one of them")
-    folder = UNPACKED / f"{SUFFIX.sub('', Path(archive).name)}-{digest[:12]}"
-    if not folder.is_dir():
-        unpack(archive, folder, say)
+    folder = storage.unpacked() / f"{SUFFIX.sub('', Path(archive).name)}-{digest[:12]}"
+    with storage.one_at_a_time(folder, say):
+        if not folder.is_dir():
+            unpack(archive, folder, say)
     return folder
 
 
 def unpacked_volumes(volumes: Sequence[Path], say: Callable[[str], None] = lambda message: None) -> Path:
     """The folder with what a zip in volumes holds (`.z01`, `.z02`, …, `.zip` last), unpacked unless it is there."""
     digest = hashlib.sha256("".join(map(sha256, volumes)).encode()).hexdigest()
-    folder = UNPACKED / f"{volumes[-1].stem}-{digest[:12]}"
-    if not folder.is_dir():
-        joined = temporary_for(folder.with_name(f"{folder.name}.zip"))
-        joined.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with enough_room(folder, "make room and start again"):
-                join(volumes, joined)
-            unpack(joined, folder, say, called=volumes[-1])
-        finally:
-            joined.unlink(missing_ok=True)
+    folder = storage.unpacked() / f"{volumes[-1].stem}-{digest[:12]}"
+    with storage.one_at_a_time(folder, say):
+        if not folder.is_dir():
+            unpack_volumes(volumes, folder, say)
     return folder
+
+
+def unpack_volumes(volumes: Sequence[Path], folder: Path, say: Callable[[str], None]) -> None:
+    """Unpack a zip in volumes to a folder that is not there yet, as `unpack` does."""
+    joined = temporary_for(folder.with_name(f"{folder.name}.zip"))
+    joined.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with enough_room(folder, "make room and start again"):
+            join(volumes, joined)
+        unpack(joined, folder, say, called=volumes[-1])
+    finally:
+        joined.unlink(missing_ok=True)
 
 
 def join(volumes: Sequence[Path], path: Path) -> None:

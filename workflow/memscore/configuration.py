@@ -13,9 +13,21 @@ from memscore.errors import InputError
 from memscore.names import TUNED, stimulus_set_of
 
 SCHEMAS = Path(__file__).parent.parent / "schemas"
+CHECKOUT = Path(__file__).parents[2]
+# Keys whose files may be those that come with the workflow, in its config/.
+SHIPPED = ("models", "object_recognition", "published")
 # Areas of the benchmarks that are not Brain-Score's.
 OWN_BENCHMARKS = {"simulated": ("V1", "V2", "V4", "IT"), "cowley2023": ("V4",)}
 MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def with_shipped(config: Mapping) -> dict:
+    """The config, in which a file of the workflow's own config/ is named where the study's folder does not have it."""
+    named = {key: config[key] for key in SHIPPED if isinstance(config.get(key), str)}
+    shipped = {key: CHECKOUT / path for key, path in named.items() if Path(path).parts[:1] == ("config",)}
+    return {**config} | {
+        key: str(path) for key, path in shipped.items() if path.is_file() and not Path(named[key]).exists()
+    }
 
 
 def check_config(config: Mapping) -> None:
@@ -49,6 +61,7 @@ def check_config(config: Mapping) -> None:
             "folder's path from the repository root"
         )
     for key, there, kind in (
+        ("downloads", Path.is_dir, "folder"),
         ("images", Path.is_dir, "folder"),
         ("predictor", Path.is_file, "file"),
         ("object_recognition", Path.exists, "file or folder"),

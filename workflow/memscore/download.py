@@ -18,6 +18,7 @@ import urllib3
 from memscore.errors import InputError
 from memscore.files import MOST_BYTES, enough_room, replacing, sha256
 from memscore.job import every_few_seconds
+from memscore.storage import one_at_a_time
 
 TIMEOUT_SECONDS = (10, 60)  # for a connection to each of the server's addresses, and for the next bytes
 CHUNK_BYTES = 1 << 20
@@ -32,14 +33,19 @@ def download(
     pinned: str | None = None,
     say: Callable[[str], None] = lambda message: None,
 ) -> Path:
-    """Fetch a file to `path`, unless it is there.
+    """Fetch a file to `path`, unless it is there; of several processes one fetches it, and the others wait.
 
     blob_id : of a file of a Git repository, what `git hash-object` gives
     pinned : SHA-256 of any other file; None trusts what comes first, and from then on only that
 
     Raises InputError where the server cannot be reached, does not have the file, or sends something else.
     """
-    path, part = Path(path), Path(f"{path}.part")
+    with one_at_a_time(Path(path), say):
+        return _download(url, Path(path), blob_id, pinned, say)
+
+
+def _download(url: str, path: Path, blob_id: str | None, pinned: str | None, say: Callable[[str], None]) -> Path:
+    part = Path(f"{path}.part")
     size, recorded = (None, None) if blob_id else _recorded(path)
     digest, kind = (git_blob_id, "Git blob") if blob_id else (sha256, "SHA-256")
     expected = blob_id or pinned or recorded

@@ -13,7 +13,7 @@ from itertools import permutations
 from math import ceil
 from pathlib import Path
 
-from memscore.configuration import check_config, read_models
+from memscore.configuration import check_config, read_models, with_shipped
 from memscore.errors import InputError
 from memscore.names import TUNED, stimulus_set_of
 from memscore.networks import architectures, room
@@ -101,6 +101,11 @@ class Study:
     def recognises(self) -> bool:
         """Whether object recognition is measured: the config names a folder of ImageNet's validation images."""
         return bool(self.config["object_recognition"]) and os.path.isdir(self.config["object_recognition"])
+
+    @property
+    def published(self) -> str | None:
+        """The table of published results on the study's data set, LaMem; None for another's."""
+        return self.config["published"] if self.source == "lamem" else None
 
     @property
     def accuracies(self) -> str | None:
@@ -386,8 +391,10 @@ def _n_stimuli(pixels: str, height: int, width: int) -> int:
 def load(config: Mapping, catalogue: Path = CATALOGUE) -> Study:
     """Check a config and look up its models' layers.
 
-    Raises InputError that names the key, file or row at fault.
+    What the workflow comes with is taken from there where the study's folder has no such file. Raises InputError that
+    names the key, file or row at fault.
     """
+    config = with_shipped(config)
     check_config(config)
     table = Path(config["models"])
     rows = read_models(table)

@@ -199,7 +199,7 @@ rule beside_published:
         finetuned=rules.finetuned_table.output.table,
         peers=expand("results/peers/{peer}/{set}.csv", peer=config["peers"], set=STUDY.dataset or []),
         stimuli=expand(rules.select_stimuli.output.stimuli, set=STUDY.dataset or []),
-        published=config["published"] if STUDY.source == "lamem" and config["published"] else [],
+        published=STUDY.published or [],
     output:
         report("results/beside_published.csv", caption="../report/beside_published.rst", category="Tables"),
     log:

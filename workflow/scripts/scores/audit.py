@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from memscore import storage
 from memscore.files import write_rows
 from memscore.job import job
 from memscore.networks.streaming import arrays_of_job
@@ -9,6 +10,7 @@ from memscore.stimuli.sources.brainscore import brainscore
 from memscore.stimuli.sources.recordings import source_of
 
 with job(snakemake) as say:
+    storage.share(snakemake.config["downloads"])
     given, name, table = snakemake.input, snakemake.wildcards.benchmark, Path(snakemake.input.stimuli[0])
     ((layer, activations),) = arrays_of_job(snakemake, say, *given.pixels)
     with brainscore(name):

@@ -1,10 +1,12 @@
 from pathlib import Path
 
+from memscore import storage
 from memscore.job import job
 from memscore.stimuli import benchmarks, tables
 from memscore.stimuli.sources.recordings import source_of
 
 with job(snakemake) as say:
+    storage.share(snakemake.config["downloads"])
     name, table = snakemake.wildcards.benchmark, Path(snakemake.input.stimuli[0])
     benchmark = source_of(name).load_benchmark(name, table, **snakemake.params.source)
     if "no_ceiling" in benchmark.attrs:

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from memscore import storage
 from memscore.job import job
 from memscore.stimuli.sources import figrim, lamem, lnsim, memcat, simulated, table
 
@@ -13,5 +14,6 @@ SOURCES = {
 }
 
 with job(snakemake) as say:
+    storage.share(snakemake.config["downloads"])
     dataset = snakemake.params.dataset
     SOURCES[dataset["source"]].stage_dataset(Path(snakemake.output[0]), dataset, snakemake.params.seed, say)

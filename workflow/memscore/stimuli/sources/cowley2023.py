@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from memscore import storage
 from memscore.download import download
 from memscore.errors import InputError
 from memscore.files import replacing
@@ -26,7 +27,6 @@ from memscore.stimuli.sources import brainscore
 
 COMMIT = "f4552ad9d34a466ebc66658f72a08a8e5038f1cf"
 REPOSITORY = f"https://raw.githubusercontent.com/cowleygroup/V4_compact_models/{COMMIT}/data_V4_responses"
-DOWNLOADS = Path("resources/downloads/cowley2023")
 # session, and the Git blob ids of its images and its raw responses at COMMIT: all sessions that have both.
 PINNED = Path(__file__).with_suffix(".csv")
 IMAGE = re.compile(r"(?:.*/)?image(\d+)\.jpg")
@@ -142,7 +142,12 @@ def find(name: str, session: str, directory: str | None) -> Path:
         raise InputError(
             f"config: brain: cowley2023: sessions: no session {session!r} with images; there are {', '.join(pinned)}"
         )
-    return download(f"{REPOSITORY}/{name}", DOWNLOADS / name, pinned[session])
+    return download(f"{REPOSITORY}/{name}", downloads() / name, pinned[session])
+
+
+def downloads() -> Path:
+    """The folder for its files."""
+    return storage.downloads() / "cowley2023"
 
 
 def stimulus_id(session: str, number: int) -> str:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from memscore import storage
 from memscore.download import download
 from memscore.errors import InputError
 from memscore.files import encoding_of
@@ -21,7 +22,6 @@ from memscore.stimuli import tables
 from memscore.stimuli.sources.folders import Images, folders_of
 
 URL = "http://memorability.csail.mit.edu/lamem.tar.gz"
-DOWNLOADS = Path("resources/downloads")
 SPLIT_FILE = re.compile(r"(train|val|test)_(\d+)\.txt")
 N_IMAGES, SIZES = 58_741, {"train": 45_000, "val": 3_741, "test": 10_000}
 
@@ -36,7 +36,7 @@ def stage_dataset(
     """
     if not dataset.keys() & {"directory", "archive"}:
         url = dataset.get("url", URL)
-        archive = download(url, DOWNLOADS / url.rpartition("/")[2], pinned=dataset.get("sha256"), say=say)
+        archive = download(url, storage.downloads() / url.rpartition("/")[2], pinned=dataset.get("sha256"), say=say)
         dataset = {"archive": str(archive)}
     folder = root(folders_of(dataset, say)[0])
     columns = {k: read_split(files) for k, files in complete_splits(folder, say).items()}

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from memscore import archives
+from memscore import archives, storage
 from memscore.download import download, git_tree_id
 from memscore.errors import InputError
 from memscore.stimuli import tables
@@ -22,7 +22,6 @@ from memscore.stimuli.sources.table import with_splits
 
 COMMIT = "27e8e4a54d2ef30afa84b30aa640778d16a7ddf2"
 URL = f"https://github.com/JiaxinLu-home/Natural-Scene-Memorability-Dataset/archive/{COMMIT}.zip"
-DOWNLOADS = Path("resources/downloads/lnsim")
 # Git tree ids of its folders at COMMIT: what GitHub packs may differ from day to day in bytes, not in files.
 TREES = {
     "Image_data": "9c6a006e57698b6accab180f90c7345de8174e74",
@@ -46,7 +45,7 @@ def stage_dataset(
     downloaded = not dataset.keys() & {"directory", "archive"}
     if downloaded:
         url = dataset.get("url", URL)
-        archive = download(url, DOWNLOADS / url.rpartition("/")[2], pinned=dataset.get("sha256"), say=say)
+        archive = download(url, downloads() / url.rpartition("/")[2], pinned=dataset.get("sha256"), say=say)
         dataset = {**dataset, "archive": str(archive)}
     folder = root(folders_of(dataset, say)[0])
     if downloaded and "url" not in dataset:
@@ -66,6 +65,11 @@ def stage_dataset(
     tables.write_table(table_path, table)
 
 
+def downloads() -> Path:
+    """The folder for its archive."""
+    return storage.downloads() / "lnsim"
+
+
 def root(folder: Path) -> Path:
     """The folder that holds `Random_splits`: the one given, or one inside it."""
     for found in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
@@ -81,7 +85,7 @@ def verify(folder: Path) -> None:
         if found != expected:
             raise InputError(
                 f"{folder / name}: not as published (Git tree {found}, expected {expected}); delete {folder} and what "
-                f"is in {DOWNLOADS}, and fetch it again"
+                f"is in {downloads()}, and fetch it again"
             )
 
 
