@@ -47,7 +47,9 @@ class Run:
         self.file = folder / "said.txt"
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         with open(self.file, "w") as out:
-            command = [sys.executable, "-m", "snakemake", "--profile", "slurm", *PATIENT, *arguments]
+            # What a shell starts in the background hears no Ctrl-C otherwise.
+            command = ["env", "--default-signal=INT", sys.executable, "-m", "snakemake", "--profile", "slurm"]
+            command += [*PATIENT, *arguments]
             self.process = subprocess.Popen(
                 command, cwd=folder, env=environment, stdout=out, stderr=out, start_new_session=True
             )

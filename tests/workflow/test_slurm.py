@@ -84,7 +84,7 @@ def test_time_that_no_partition_gives_is_told(slurm, tiny_study, run_snakemake):
 def test_a_failed_job_names_its_log_and_the_log_the_reason(slurm, tiny_study, run_snakemake, configure):
     configure(tiny_study, brain=None, resources={"memory_gb": 2, "scratch_gb": 0.0001})
     rules = tiny_study / "workflow/rules/scores.smk"
-    rules.write_text(rules.read_text().replace("retries: 2", "retries: 0"))
+    rules.write_text(rules.read_text().replace("retries: RETRIES", "retries: 0"))
     code, output = run_snakemake(tiny_study, *SLURM, "--", "results/memorability/mine/tiny/conv1.0.csv")
     assert code == 1
     error = output.partition("Error in rule memorability:")[2]

@@ -69,6 +69,11 @@ def scored_of(models, folder, sets):
     return [f"{folder}/{model}/{layers}.csv" for folder, model in folders for layers in STUDY.runs(folder, model)]
 
 
+# Of a job that fails. It is the run that tries again, with more memory and time: the Snakemake that a job on a cluster is run
+# by would try as often, with no more.
+RETRIES = 2 if workflow.is_main_process else 0
+
+
 def on_node(kind, mem_mb, minutes):
     """Resources of a rule that runs on a node, `cpu` or `gpu`: more with each try."""
     return {

@@ -41,7 +41,7 @@ rule finetune:
         predicted="results/finetune/{model}/split_{split}.predicted.csv",
     log:
         "logs/finetune/{model}/split_{split}.log",
-    retries: 2
+    retries: RETRIES
     conda:
         "../../envs/memscore.yaml"
     threads: config["resources"]["threads"]
@@ -103,7 +103,7 @@ rule write_activations:
         "results/activations/{kind}/{set}/{model}/{layers}.nc",
     log:
         "logs/write_activations/{kind}/{set}/{model}/{layers}.log",
-    retries: 2
+    retries: RETRIES
     conda:
         "../../envs/memscore.yaml"
     threads: config["resources"]["threads"]

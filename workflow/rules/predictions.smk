@@ -37,7 +37,7 @@ rule predictor:
         "results/predictor.safetensors",
     log:
         "logs/predictor.log",
-    retries: 2
+    retries: RETRIES
     conda:
         "../../envs/memscore.yaml"
     threads: config["resources"]["threads"]

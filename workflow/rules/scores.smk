@@ -10,7 +10,7 @@ rule memorability:
         "results/memorability/{set}/{model}/{layers}.csv",
     log:
         "logs/memorability/{set}/{model}/{layers}.log",
-    retries: 2
+    retries: RETRIES
     conda:
         "../../envs/memscore.yaml"
     threads: config["resources"]["threads"]
@@ -38,7 +38,7 @@ rule brain:
         "results/brain/{set}/{model}/{layers}.csv",
     log:
         "logs/brain/{set}/{model}/{layers}.log",
-    retries: 2
+    retries: RETRIES
     conda:
         "../../envs/memscore.yaml"
     threads: config["resources"]["threads"]
@@ -68,7 +68,7 @@ rule generalise:
         "results/generalisation/{fitted}/{tested}/{model}/{layers}.csv",
     log:
         "logs/generalise/{fitted}/{tested}/{model}/{layers}.log",
-    retries: 2
+    retries: RETRIES
     conda:
         "../../envs/memscore.yaml"
     threads: config["resources"]["threads"]
@@ -94,7 +94,7 @@ rule recognition:
         "results/recognition/{model}.csv",
     log:
         "logs/recognition/{model}.log",
-    retries: 2
+    retries: RETRIES
     conda:
         "../../envs/memscore.yaml"
     threads: config["resources"]["threads"]
@@ -121,7 +121,7 @@ rule audit_layer:
         "results/audit/{benchmark}/{model}/{layers}.csv",
     log:
         "logs/audit/{benchmark}/{model}/{layers}.log",
-    retries: 2
+    retries: RETRIES
     conda:
         "../../envs/memscore.yaml"
     threads: config["resources"]["threads"]
