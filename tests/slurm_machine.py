@@ -150,10 +150,16 @@ class Slurm:
         return [number for number, state, comment in self.jobs() if state == "RUNNING" and rule in comment]
 
     def preempt(self, number: str) -> None:
-        """Stop a job, as for a more important one, and let it start again: at once, not after Slurm's two minutes."""
+        """Stop a job, as for a more important one, and let it start again at once."""
         self("scontrol", "requeue", number)
         self.wait_for("end of the job", lambda: number not in self.running())
-        self("scontrol", "update", f"jobid={number}", "starttime=now")
+        self.start_now()
+
+    def start_now(self) -> None:
+        """Let jobs that were requeued start: Slurm itself waits for two minutes."""
+        for number, state, _ in self.jobs():
+            if state == "PENDING":
+                self("scontrol", "update", f"jobid={number}", "starttime=now")
 
     def _said(self, name: str) -> str:
         files = [self.folder / f"{name}.log", self.folder / f"{name}.out"]

@@ -166,6 +166,17 @@ def test_whatever_is_lost_comes_back(finished_study, planned):
     assert lost <= planned(finished_study)
 
 
+def test_one_number_runs_again(finished_study, run_snakemake, planned):
+    """As the README says: alone, and with the same outcome, so that nothing follows."""
+    one = finished_study / "results/memorability/mine/tiny/penultimate.csv"
+    before = one.read_bytes(), one.stat().st_mtime_ns
+    code, output = run_snakemake(finished_study, "--cores", "2", "--force", str(one.relative_to(finished_study)))
+    assert code == 0, output
+    assert output.count("Finished jobid") == 1
+    assert (one.read_bytes(), one.stat().st_mtime_ns > before[1]) == (before[0], True)
+    assert planned(finished_study) == set()
+
+
 def test_a_photograph_replaced_under_its_name_runs_what_saw_it(tiny_study, planned, run_snakemake):
     """Its own set, and not the others'; once."""
     code, output = run_snakemake(tiny_study, "--cores", "2", "--quiet", "rules")
