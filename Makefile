@@ -44,6 +44,7 @@ test-slurm: setup ## run the tests on a real Slurm (root; apt-get install slurm-
 	@$(BIN)/python -m pytest -m slurm $(ARGS)
 
 reliability: setup ## break things on purpose, on this machine and on a real Slurm: docs/reliability.md
+	@rm -f docs/reliability.md
 	@MEMSCORE_SLURM=1 $(BIN)/python -m pytest tests/faults --reliability docs/reliability.md $(ARGS)
 
 lint: setup ## check style and the workflow

@@ -80,7 +80,7 @@ else is said, the same command, given again, ends with the tables and figures of
 `make reliability` runs the tests and writes this page.
 
 | what happens | where | what you see, and what you do |
-|---|---|---|
+| --- | --- | --- |
 """
 FAULTS = []
 
@@ -93,13 +93,16 @@ def pytest_runtest_logreport(report):
     if report.when == "call" and report.passed:
         where = "Slurm" if "slurm" in Path(report.fspath).stem else "one machine"
         rows = [value for name, value in report.user_properties if name == "fault"]
-        FAULTS.extend((report.nodeid, f"| {what} | {where} | {outcome} |\n") for what, outcome in rows)
+        FAULTS.extend(f"| {what} | {where} | {outcome} |" for what, outcome in rows)
 
 
 def pytest_sessionfinish(session):
     page = session.config.getoption("--reliability")
     if page and not hasattr(session.config, "workerinput"):
-        page.write_text(RELIABILITY + "".join(row for _, row in sorted(FAULTS)), encoding="utf-8")
+        # Those on Slurm may run apart from the others: rows of tests that did not run stay.
+        there = page.read_text(encoding="utf-8").removeprefix(RELIABILITY).splitlines() if page.exists() else []
+        rows = {tuple(row.split(" | ")[1::-1]): row for row in [*there, *FAULTS]}
+        page.write_text(RELIABILITY + "".join(f"{rows[key]}\n" for key in sorted(rows, reverse=True)), encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

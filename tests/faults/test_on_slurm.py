@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import ClassVar
 
 import psutil
 import pytest
@@ -41,7 +42,9 @@ PATIENT = ("--slurm-init-seconds-before-status-checks", "2")
 
 
 class Run:
-    """`snakemake --profile slurm` in the background, as from a terminal of its own."""
+    """`snakemake --profile slurm` in the background, as from a terminal of its own; a test leaves none behind."""
+
+    all: ClassVar = []
 
     def __init__(self, folder, *arguments):
         self.file = folder / "said.txt"
@@ -53,6 +56,7 @@ class Run:
             self.process = subprocess.Popen(
                 command, cwd=folder, env=environment, stdout=out, stderr=out, start_new_session=True
             )
+        self.all.append(self.process)
 
     def said(self) -> str:
         return self.file.read_text()
@@ -60,6 +64,15 @@ class Run:
     def ends_well(self) -> str:
         assert self.process.wait(600) == 0, self.said()
         return self.said()
+
+
+@pytest.fixture(autouse=True)
+def none_left():
+    yield
+    for process in Run.all:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    Run.all.clear()
 
 
 def wait_for(holds, what: str, seconds: float = 120):
