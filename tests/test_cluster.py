@@ -22,6 +22,7 @@ def test_answers_of_sinfo_are_read():
     assert NODES[0] == cluster.Nodes("cpu", 8, 64000, {}, 600)
     assert NODES[1] == cluster.Nodes("gpu", 32, 256000, {"": 4, "a100": 4}, 2880)
     assert NODES[2] == cluster.Nodes("gpu", 64, 128000, {"": 2, "h100": 2}, 2880)
+    assert cluster.parse_nodes("mig|8|1|gpu:1g.5gb:7,gpu:tesla:2(IDX:0)|1:00").gpus == {"": 9, "1g.5gb": 7, "tesla": 2}
     assert NODES[3] == cluster.Nodes("long", 8, 64000, {"": 2}, None)
 
 
@@ -63,6 +64,8 @@ def test_jobs_that_can_never_start_are_named(site, asks, words):
         {"gres": "gpu", "slurm_partition": "gpu"},
         {"slurm_partition": "long", "runtime": 10**6, "gres": "gpu:2"},
         {"mem_mb": "<TBD>", "runtime": None},
+        {"slurm_partition": "cpu,gpu", "threads": 60},
+        {"slurm_partition": "theirs", "clusters": "other"},
     ],
 )
 def test_jobs_that_can_start_are_not(site, asks):
@@ -74,19 +77,23 @@ def test_where_nothing_is_known_nothing_is_said():
 
 
 def test_what_grows_stays_what_a_node_has(site):
-    assert [site.minutes("cpu", 240 * attempt) for attempt in (1, 2, 3)] == [240, 480, 600]
-    assert site.minutes("gpu", 9000) == 2880
-    assert site.memory("cpu", 128000) == 64000
-    assert site.memory("gpu", 200000) == 200000
+    """And is never less than what the first try asked for: more than there is would be told at once."""
+    assert [site.minutes("cpu", 240, attempt) for attempt in (1, 2, 3)] == [240, 480, 600]
+    assert [site.minutes("gpu", 2000, attempt) for attempt in (1, 2)] == [2000, 2880]
+    assert [site.memory("cpu", 40000, attempt) for attempt in (1, 2)] == [40000, 64000]
+    assert [site.memory("cpu", 70000, attempt) for attempt in (1, 2)] == [70000, 70000]
+    assert site.memory("gpu", 100000, 2) == 200000
+    site.asks["gpu"]["gres"] = "gpu:h100:1"
+    assert site.memory("gpu", 100000, 2) == 128000, "of the nodes with this kind of GPU"
     elsewhere = cluster.Site(cluster.DEFAULT)
-    assert (elsewhere.minutes("gpu", 9000), elsewhere.memory("gpu", 10**9)) == (9000, 10**9)
+    assert (elsewhere.minutes("gpu", 9000, 2), elsewhere.memory("gpu", 10**9, 2)) == (18000, 2 * 10**9)
 
 
 def test_first_site_file_counts(tmp_path):
-    (tmp_path / "b.yaml").write_text("cpu: {slurm_partition: short}\ngpu:\n  slurm_account: lab\n  gres: gpu:a100:1\n")
+    (tmp_path / "b.yaml").write_text("cpu: {slurm_partition: short}\ngpu:\n  slurm_account: 123\n  gres: gpu:a100:1\n")
     site = cluster.read_site(tmp_path / "a.yaml", tmp_path / "b.yaml")
     assert site.resources("cpu") == {"slurm_partition": "short"}
-    assert site.resources("gpu") == {"slurm_account": "lab", "gres": "gpu:a100:1"}
+    assert site.resources("gpu") == {"slurm_account": "123", "gres": "gpu:a100:1"}
     assert cluster.read_site(tmp_path / "a.yaml").resources("gpu") == {"gres": "gpu:1"}
 
 

@@ -43,7 +43,6 @@ def test_of_a_number_that_another_process_has_by_now_it_goes(locked):
 def test_of_a_run_at_work_it_stays(locked, capsys):
     lock.note()
     lock.release()
-    lock.tell()
     assert (locked / "0.output.lock").exists()
     assert f"process {os.getpid()} on " in capsys.readouterr().err
 
@@ -51,7 +50,6 @@ def test_of_a_run_at_work_it_stays(locked, capsys):
 def test_of_another_host_it_stays(locked, capsys):
     noted(locked, host="node7 pid:[1]")
     lock.release()
-    lock.tell()
     assert (locked / "0.output.lock").exists()
     assert "on node7" in capsys.readouterr().err
 

@@ -279,7 +279,12 @@ def test_the_disk_is_full(one_unscored, undisturbed, results_of, fault):
 def test_two_runs_in_a_folder(one_unscored, undisturbed, results_of, run_snakemake, fault):
     first = Run(one_unscored, *SCORES)
     first.wait_for(first.jobs)
+    jobs = first.jobs()
+    for job in jobs:
+        os.kill(job, signal.SIGSTOP)
     code, output = run_snakemake(one_unscored, *SCORES)
+    for job in jobs:
+        os.kill(job, signal.SIGCONT)
     assert code != 0, output
     assert "Directory cannot be locked" in output
     (said,) = [line for line in output.splitlines() if line.startswith("memscore: ")]

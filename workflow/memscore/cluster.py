@@ -3,6 +3,7 @@
 Asked once, before the first job. Imported while the workflow is parsed, so it rests on the standard library and PyYAML.
 """
 
+import os
 import re
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -35,28 +36,31 @@ class Site:
     """What jobs ask of a cluster beside memory, time and threads: `cpu`, and `gpu` for those that run networks.
 
     nodes : what the cluster has, once it was asked; until then, and elsewhere, none
+    default : the partition of jobs that name none
     """
 
     asks: Mapping[str, Mapping]
     nodes: list[Nodes] = field(default_factory=list)
     default: str = ""
 
-    def partition(self, kind: str) -> str:
-        return str(self.asks[kind].get("slurm_partition", self.default))
+    def within(self, kind: str) -> list[Nodes]:
+        """Nodes that may get a job of this kind."""
+        names = str(self.asks[kind].get("slurm_partition", self.default)).split(",")
+        gpus = _amounts({"gres": self.asks[kind].get("gres")})
+        return [each for each in self.nodes if each.partition in names and _holds(each, gpus)]
 
     def resources(self, kind: str) -> dict:
         """Of a rule: the site's keys, for Snakemake's Slurm executor. They mean nothing elsewhere."""
         return dict(self.asks[kind])
 
-    def minutes(self, kind: str, wanted: int) -> int:
-        """A job's `runtime`, which grows with each try: no more than the partition lets a job run."""
-        most = [each.minutes for each in self.nodes if each.partition == self.partition(kind)]
-        return min(wanted, max(most)) if most and None not in most else wanted
+    def minutes(self, kind: str, wanted: int, attempt: int = 1) -> int:
+        """A job's `runtime`, which grows with each try, up to what its partition lets a job run."""
+        most = [each.minutes for each in self.within(kind)]
+        return _grown(wanted, attempt, [] if None in most else most)
 
-    def memory(self, kind: str, wanted: int) -> int:
-        """A job's `mem_mb`, which grows with each try: no more than the partition's largest node has."""
-        most = [each.mem_mb for each in self.nodes if each.partition == self.partition(kind)]
-        return min(wanted, max(most)) if most else wanted
+    def memory(self, kind: str, wanted: int, attempt: int = 1) -> int:
+        """A job's `mem_mb`, which grows with each try, up to what its partition's largest node has."""
+        return _grown(wanted, attempt, [each.mem_mb for each in self.within(kind)])
 
 
 def read_site(*candidates: Path) -> Site:
@@ -73,7 +77,8 @@ def read_site(*candidates: Path) -> Site:
         raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(read, dict) or not all(isinstance(asks, dict | None) for asks in read.values()):
         raise InputError(f"{path}: must have sections cpu: and gpu:, each with keys like slurm_partition: <name>")
-    asks = {kind: read.get(kind) or {} for kind in DEFAULT}
+    # An account may be a number, to which the executor is not used.
+    asks = {kind: {k: str(v) for k, v in (read.get(kind) or {}).items() if v is not None} for kind in DEFAULT}
     unknown = [
         *(set(read) - set(DEFAULT)),
         *(f"{kind}: {key}" for kind in asks for key in asks[kind] if key not in KEYS),
@@ -102,8 +107,9 @@ def status_command() -> tuple[str, str]:
 
 def ask(site: Site) -> None:
     """Fill in what the cluster has. Where `sinfo` does not answer, nothing is known and nothing is checked."""
-    lines = (_run("sinfo", "--exact", "--noheader", "-o", "%P|%c|%m|%G|%l") or "").splitlines()
-    site.nodes = [parse_nodes(line) for line in lines]
+    said = _run("sinfo", "--all", "--exact", "--noheader", "-o", "%P|%c|%m|%G|%l") or ""
+    lines = [line for line in said.splitlines() if line.count("|") == 4]
+    site.nodes = [nodes for nodes in map(parse_nodes, lines) if nodes.cpus]
     site.default = next((line.partition("*|")[0] for line in lines if "*|" in line), "")
 
 
@@ -111,7 +117,7 @@ def parse_nodes(line: str) -> Nodes:
     """`partition|CPUs|MB|generic resources|time limit` as `sinfo --exact` writes them."""
     partition, cpus, mem_mb, gres, limit = line.split("|")
     gpus = {}
-    for kind, n in re.findall(r"\bgpu(?::([A-Za-z][^:,(]*))?:(\d+)", gres):
+    for kind, n in re.findall(r"\bgpu(?::([^:,(]*[^:,(\d][^:,(]*))?(?::no_consume)?:(\d+)(?=[(,]|$)", gres):
         for name in {"", kind}:
             gpus[name] = gpus.get(name, 0) + int(n)
     return Nodes(partition.rstrip("*"), int(cpus.rstrip("+")), int(mem_mb.rstrip("+")), gpus, parse_minutes(limit))
@@ -131,37 +137,43 @@ def impossible(site: Site, jobs: Iterable[tuple[str, Mapping]]) -> list[str]:
 
     jobs : (rule, {threads, mem_mb, runtime, gres, slurm_partition, what of it is known}) of each job that is to run
     """
-    worst = {}
+    different = {}
     for rule, asks in jobs:
-        known = worst.setdefault((rule, str(asks.get("slurm_partition") or site.default)), {})
-        for what, wanted in _amounts(asks):
-            known[what] = max(wanted, known.get(what, 0))
+        if not (asks.get("clusters") or asks.get("cluster")):  # Another cluster's nodes are not known.
+            partition = str(asks.get("slurm_partition") or site.default)
+            different.setdefault((rule, partition), set()).add(tuple(_amounts(asks)))
     found = []
-    for (rule, partition), amounts in worst.items():
-        nodes = [each for each in site.nodes if each.partition == partition]
+    for (rule, partition), jobs_of in different.items():
+        nodes = [each for each in site.nodes if each.partition in partition.split(",")]
+        never = [amounts for amounts in jobs_of if not any(_holds(each, amounts) for each in nodes)]
         if site.nodes and not nodes:
             names = ", ".join(sorted({each.partition for each in site.nodes}))
             found.append(f"rule {rule} asks for partition {partition!r}, and this cluster has {names}")
-        elif nodes and not any(_holds(each, amounts) for each in nodes):
-            asked = ", ".join(f"{n} {what}" for what, n in amounts.items())
+        elif nodes and never:
+            asked = ", ".join(f"{n} {what}" for what, n in max(never))
             has = " or ".join(dict.fromkeys(_described(each) for each in nodes))
             found.append(f"rule {rule} asks for {asked}, and a node of partition {partition} has at most {has}")
     return found
+
+
+def _grown(wanted: int, attempt: int, most: list[int]) -> int:
+    """Never less than the first try asked for: whether that can be had is `impossible`'s to say."""
+    return max(wanted, min(wanted * attempt, max(most))) if most else wanted * attempt
 
 
 def _amounts(asks: Mapping) -> list[tuple[str, int]]:
     """Of what a job asks for, what can be counted, in a reader's words."""
     amounts = [("CPUs", asks.get("cpus_per_task") or asks.get("threads"))]
     amounts += [("MB of memory", asks.get("mem_mb")), ("minutes", asks.get("runtime"))]
-    for kind, n in re.findall(r"\bgpu(?::([A-Za-z][^:,(]*))?(?::(\d+))?(?=,|$)", str(asks.get("gres") or "")):
+    for kind, n in re.findall(r"\bgpu(?::([^:,]*[^:,\d][^:,]*))?(?::(\d+))?(?=,|$)", str(asks.get("gres") or "")):
         amounts.append((f"GPUs {kind}".rstrip(), int(n or 1)))
     return [(what, n) for what, n in amounts if isinstance(n, int)]
 
 
-def _holds(nodes: Nodes, amounts: Mapping[str, int]) -> bool:
+def _holds(nodes: Nodes, amounts: Iterable[tuple[str, int]]) -> bool:
     has = {"CPUs": nodes.cpus, "MB of memory": nodes.mem_mb, "minutes": nodes.minutes}
     has |= {f"GPUs {kind}".rstrip(): n for kind, n in nodes.gpus.items()}
-    return all(has.get(what, 0) is None or n <= has.get(what, 0) for what, n in amounts.items())
+    return all(has.get(what, 0) is None or n <= has.get(what, 0) for what, n in amounts)
 
 
 def _described(nodes: Nodes) -> str:
@@ -172,9 +184,10 @@ def _described(nodes: Nodes) -> str:
 
 
 def _run(*command: str) -> str | None:
-    """What a command of Slurm's says; None where it is not there, or fails."""
+    """What a command of Slurm's says; None where it is not there, or fails. Settings of the user's own are left out."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("SINFO_", "SQUEUE_"))}
     try:
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
-    except (FileNotFoundError, subprocess.TimeoutExpired):
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
         return None
     return ran.stdout if ran.returncode == 0 else None

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from socket import gethostname
@@ -74,7 +74,8 @@ def sweep(*folders: str) -> None:
             for name in filter(TEMPORARY.fullmatch, [*inner, *names]):
                 path = Path(place, name)
                 if newest(path) < limit:
-                    shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+                    with suppress(OSError):  # Another user's, in a folder that is shared.
+                        shutil.rmtree(path) if path.is_dir() else path.unlink()
             inner[:] = [name for name in inner if not TEMPORARY.fullmatch(name)]
 
 

@@ -25,27 +25,26 @@ def note() -> None:
 
 
 def release() -> None:
-    """Remove the locks of dead processes of this host, and say so on stderr.
+    """Remove the locks of dead processes of this host; say on stderr what was done, or who holds the folder.
 
     What nobody noted, or another host did, stays, and Snakemake's own refusal with it.
     """
-    notes = _notes()
-    noted = {name for each in notes for name in each["held"]}
-    if notes and all(map(is_dead, notes)) and noted >= set(_held()):
-        shutil.rmtree(LOCKS, ignore_errors=True)
-        _say(
-            "the Snakemake that had locked this folder was killed: its lock is removed, and the run goes on from there"
-        )
-
-
-def tell() -> None:
-    """Say on stderr who holds the folder, if a process does that may live."""
     for each in _notes():
         if not is_dead(each):
             _say(
                 f"another Snakemake has locked this folder: process {each['pid']} on {each['host'].split()[0]}; wait "
                 "for its end, or stop it with Ctrl-C and give the same command again"
             )
+    if abandoned():
+        shutil.rmtree(LOCKS, ignore_errors=True)
+        _say("the Snakemake that had locked this folder was killed: its lock is removed")
+
+
+def abandoned() -> bool:
+    """Whether all locks of this folder are of processes of this host that are dead."""
+    notes = _notes()
+    noted = {name for each in notes for name in each["held"]}
+    return bool(notes) and all(map(is_dead, notes)) and noted >= set(_held())
 
 
 def is_dead(process: dict) -> bool:

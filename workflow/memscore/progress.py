@@ -17,6 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from memscore import lock
+
 MEMORY = Path(".snakemake")
 FOLDERS = ("results", "resources")
 # On a network file system each small file is a wait for the server.
@@ -93,7 +95,9 @@ def disk(*folders: str) -> dict[str, int]:
 
 
 def since() -> float | None:
-    """When the run started that holds Snakemake's lock; None where none does."""
+    """When the run started that holds Snakemake's lock; None where none does, or it was killed."""
+    if lock.abandoned():
+        return None
     with suppress(FileNotFoundError):
         return min((file.stat().st_mtime for file in (MEMORY / "locks").glob("*.lock")), default=None)
     return None
@@ -310,11 +314,11 @@ def failed(progress: Progress) -> list[str]:
 
 
 def whether_it_runs(progress: Progress) -> list[str]:
-    """A lock stays when a run is killed: its log tells how long ago anything was heard of it."""
+    """A lock stays when a run is killed on another host: its log tells how long ago anything was heard of it."""
     if progress.started is None:
         return ["", "No run is going on"]
     heard = f"; last heard of {span(progress.now - progress.log.stat().st_mtime)} ago" if progress.log else ""
-    return ["", f"A run holds the lock{heard} (if it was killed, the next one takes it over)"]
+    return ["", f"A run holds the lock{heard}"]
 
 
 def span(seconds: float) -> str:

@@ -20,10 +20,6 @@ from memscore.stimuli import state
 PYTHONPATH = os.pathsep.join(filter(None, [PACKAGE, os.environ.get("PYTHONPATH")]))
 os.environ.update(openblas.environment(), PYTHONPATH=PYTHONPATH)
 
-# Jobs read this file too, while their run holds the lock.
-if workflow.is_main_process:
-    lock.release()
-
 try:
     SITE = cluster.read_site(Path("slurm/site.yaml"), Path(PACKAGE).parent / "slurm/site.yaml")
     STUDY = study.load(config)
@@ -78,8 +74,8 @@ def on_node(kind, mem_mb, minutes):
     """Resources of a rule that runs on a node, `cpu` or `gpu`: more with each try."""
     return {
         **SITE.resources(kind),
-        "mem_mb": lambda wildcards, attempt: SITE.memory(kind, mem_mb * attempt),
-        "runtime": lambda wildcards, attempt: SITE.minutes(kind, minutes * attempt),
+        "mem_mb": lambda wildcards, attempt: SITE.memory(kind, mem_mb, attempt),
+        "runtime": lambda wildcards, attempt: SITE.minutes(kind, minutes, attempt),
         "local_gpu": device.shared_card(config["device"]) if kind == "gpu" else 0,
     }
 
@@ -97,7 +93,9 @@ def meet_cluster():
         settings.status_command = command
         print(f"memscore: {why}", file=sys.stderr)
     cluster.ask(SITE)
-    away = (job for job in workflow.dag.needrun_jobs() if not workflow.is_local(job.rule))
+    away = [job for job in workflow.dag.needrun_jobs() if not workflow.is_local(job.rule)]
+    named = (job.resources.get("slurm_partition") for job in away)
+    SITE.default = str(next(filter(None, named), SITE.default))
     asked = ((job.rule.name, {"threads": job.threads, **dict(job.resources.items())}) for job in away)
     found = cluster.impossible(SITE, asked)
     if found:

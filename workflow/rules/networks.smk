@@ -88,7 +88,7 @@ NETWORK_PARAMS = {
 NETWORK_RESOURCES = {
     **on_node("gpu", mem_mb=0, minutes=240),
     "mem_mb": lambda wildcards, input, attempt: SITE.memory(
-        "gpu", attempt * STUDY.room(wildcards.model, wildcards.layers, input.pixels)[0]
+        "gpu", STUDY.room(wildcards.model, wildcards.layers, input.pixels)[0], attempt
     ),
     "disk_mb": lambda wildcards, input: STUDY.room(wildcards.model, wildcards.layers, input.pixels)[1],
 }
