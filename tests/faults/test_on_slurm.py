@@ -166,12 +166,10 @@ def test_node_drained(slurm, study, undisturbed, reached, results_of, fault):
 def test_node_goes_down(slurm, study, undisturbed, reached, results_of, fault):
     run = Run(study)
     reached()
-    slurm.stop("slurmd")
     slurm("scontrol", "update", f"nodename={slurm.host}", "state=down", "reason=test")
     wait_for(lambda: not slurm.running(), "end of the jobs")
     let_go(study)
-    slurm.start("slurmd", "-D")
-    slurm.wait_for("node", slurm.idle)
+    slurm.wait_for("node", slurm.idle, 120)  # As it registers again.
     slurm.start_now()
     run.ends_well()
     assert results_of(study) == results_of(undisturbed)
