@@ -71,7 +71,7 @@ RETRIES = 2 if workflow.is_main_process else 0
 
 
 def on_node(kind, mem_mb, minutes):
-    """Resources of a rule that runs on a node, `cpu` or `gpu`: more with each try."""
+    """Resources of what runs on a node, `cpu` or `gpu`, more with each try."""
     return {
         **SITE.resources(kind),
         "mem_mb": lambda wildcards, attempt: SITE.memory(kind, mem_mb, attempt),

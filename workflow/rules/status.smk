@@ -1,10 +1,5 @@
 # How far a long run has come. To Snakemake this would be a study of its own: its DAG, and at its end the lock removed that a
-# run holds in the same folder. So it is answered as this file is read, and the rule is there to be listed.
-
-
-rule status:
-    message:
-        "How far the study has come"
+# run holds in the same folder. So it is answered as this file is read.
 
 
 def jobs_by_stage():
