@@ -166,10 +166,14 @@ def test_node_drained(slurm, study, undisturbed, reached, results_of, fault):
 def test_node_goes_down(slurm, study, undisturbed, reached, results_of, fault):
     run = Run(study)
     reached()
+    processes = [int(file.suffix[1:]) for file in study.glob("reached.*")]
     slurm("scontrol", "update", f"nodename={slurm.host}", "state=down", "reason=test")
     wait_for(lambda: not slurm.running(), "end of the jobs")
     let_go(study)
-    slurm.wait_for("node", slurm.idle, 120)  # As it registers again.
+    # It registers again at once, and must not start a job of which it still has processes.
+    slurm.wait_for("node", slurm.idle, 120)
+    wait_for(lambda: not any(map(psutil.pid_exists, processes)), "end of the processes")
+    time.sleep(5)
     slurm.start_now()
     run.ends_well()
     assert results_of(study) == results_of(undisturbed)
