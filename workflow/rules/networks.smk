@@ -46,9 +46,9 @@ rule finetune:
         "../../envs/memscore.yaml"
     threads: config["resources"]["threads"]
     resources:
-        # Its time does not grow: what a try did not finish, the next one goes on with.
+        # A day, or as long as its partition lets it: what a try did not finish, the next one goes on with.
         **on_node("gpu", mem_mb=int(1000 * config["resources"]["memory_gb"]), minutes=1440)
-        | {"runtime": lambda wildcards: SITE.minutes("gpu", 1440)},
+        | {"runtime": lambda wildcards: SITE.minutes("gpu", 60, 24)},
     params:
         version=versions.of("finetune"),
         network=lambda wildcards: STUDY.models[wildcards.model].network,
