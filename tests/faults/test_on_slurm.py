@@ -38,6 +38,17 @@ class Held(torch.nn.Module):
 def held(pretrained=False, **kwargs):
     return Held()
 """
+# Takes a tenth of a second a batch on any machine.
+SLOW_NETWORK = """
+import time
+import timm
+
+@timm.models.register_model
+def slow(pretrained=False, **kwargs):
+    network = timm.create_model("test_resnet", pretrained=False, **kwargs)
+    network.register_forward_pre_hook(lambda *_: time.sleep(0.1))
+    return network
+"""
 PATIENT = ("--slurm-init-seconds-before-status-checks", "2")
 
 
@@ -255,12 +266,10 @@ def test_training_preempted_three_times(slurm, make_tiny_study, configure, run_s
     torch.manual_seed(3)
     study = make_tiny_study(tmp_path / "study")
     save_file(timm.create_model("test_resnet").state_dict(), study / "tiny.safetensors")
-    (study / "models.tsv").write_text(
-        "model\ttimm_name\tweights\tlayers\ntiny\ttest_resnet\ttiny.safetensors\tpenultimate\n"
-    )
-    configure(
-        study, brain=None, finetune={"splits": [1], "epochs": 150, "patience": 150, "batch_size": 8, "average": None}
-    )
+    (study / "models.tsv").write_text("model\ttimm_name\tweights\tlayers\ntiny\tslow\ttiny.safetensors\tpenultimate\n")
+    (study / "slow.py").write_text(SLOW_NETWORK)
+    recipe = {"splits": [1], "epochs": 60, "patience": 60, "batch_size": 8}
+    configure(study, brain=None, model_plugins=["slow.py"], finetune=recipe)
     weights = "resources/weights/tiny.tuned-1.safetensors"
     calm = shutil.copytree(study, tmp_path / "calm")
     code, output = run_snakemake(calm, "--cores", "2", "--quiet", "rules", "--", weights)
