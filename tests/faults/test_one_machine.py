@@ -34,7 +34,8 @@ class Run:
 
     def __init__(self, folder: Path, *arguments: str, mount: str = "", **environment: str):
         self.folder, self.log = folder, folder.parent / "output"
-        command = [sys.executable, "-m", "snakemake", *arguments]
+        # What a shell starts in the background, as the tests may be, hears no Ctrl-C otherwise.
+        command = ["env", "--default-signal=INT", sys.executable, "-m", "snakemake", *arguments]
         if mount:
             command = [*APART, "sh", "-ec", f'{mount}\nexec "$@"', "sh", *command]
         with open(self.log, "w") as log:
