@@ -51,7 +51,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        if error.filename in (None, str(temporary), temporary):
+        # Without a number it has words of its own, which a name would replace.
+        if error.errno and error.filename in (None, str(temporary), temporary):
             error.filename = str(path)
         raise
     finally:
