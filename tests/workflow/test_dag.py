@@ -525,7 +525,7 @@ def test_slurm_profile_asks_for_a_gpu_where_networks_run(tiny_study, run_snakema
     asking = {
         (rule, gres)
         for rule, text in zip(jobs[::2], jobs[1::2], strict=True)
-        for gres in re.findall(r"gres=(\S+)", text)
+        for gres in re.findall(r"gres=([^,\s]+)", text)
     }
     assert asking == {("memorability", "gpu:1"), ("brain", "gpu:1")}
 
