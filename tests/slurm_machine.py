@@ -152,7 +152,7 @@ class Slurm:
     def preempt(self, number: str) -> None:
         """Stop a job, as for a more important one, and let it start again at once."""
         self("scontrol", "requeue", number)
-        self.wait_for("end of the job", lambda: number not in self.running())
+        self.wait_for("end of the job", lambda: [number, "PENDING"] in [job[:2] for job in self.jobs()])
         self.start_now()
 
     def start_now(self) -> None:
