@@ -596,9 +596,10 @@ def test_activations_for_use_elsewhere(finished_study, run_snakemake, configure)
 
 def test_one_job_a_card(tiny_study, run_snakemake, monkeypatch):
     """Two jobs on this machine's only GPU cannot happen unasked; on a cluster the limit is the cluster's."""
-    text = (tiny_study / "workflow/rules/networks.smk").read_text()
+    common = tiny_study / "workflow/rules/common.smk"
+    text = common.read_text()
     assert 'device.shared_card(config["device"])' in text
-    (tiny_study / "workflow/rules/networks.smk").write_text(text.replace('device.shared_card(config["device"])', "1"))
+    common.write_text(text.replace('device.shared_card(config["device"])', "1"))
     for name in ("memorability", "brain"):
         script = "import time\nstart = time.time()\ntime.sleep(2)\n"
         script += "open(snakemake.output[0], 'w').write(f'{start},{time.time()}')\n"
