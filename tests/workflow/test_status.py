@@ -130,12 +130,8 @@ def test_a_failed_job_is_named_by_its_log(tiny_study, run_snakemake, configure):
     assert "Failed" not in output
 
 
-def test_a_finished_study(finished_study, run_snakemake, configure, tmp_path, monkeypatch):
+def test_a_finished_study(finished_study, run_snakemake, configure):
     """On a cluster each job that runs a network has a GPU."""
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/squeue").write_text("#!/bin/sh\n")
-    (tmp_path / "bin/squeue").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     code, output = run_snakemake(finished_study, "status", "--profile", "slurm")
     assert code == 0, output
     stages = rows_of(output)

@@ -71,30 +71,30 @@ def scratch_of(job):
     return 10**6 * STUDY.room(found[3], found[4], pixels)[1] if all(map(os.path.exists, pixels)) else 0
 
 
-def on_gpus():
+def on_gpus(executor):
     """Whether jobs that run networks have a GPU each: of this machine, or by what is asked of its cluster."""
     here = device.DRIVER.exists() or config["device"].startswith("cuda")
-    return config["device"] != "cpu" and (here or bool(shutil.which("squeue") and SITE.resources("gpu").get("gres")))
+    return config["device"] != "cpu" and (here or bool(executor == "slurm" and SITE.resources("gpu").get("gres")))
 
 
-def targets():
-    """What this Snakemake is asked for. It knows, and says so to the workflow once this file is read."""
+def command_line():
+    """What this Snakemake is asked for, and how. It knows, and says so to the workflow once this file is read."""
     from contextlib import redirect_stderr
     from io import StringIO
 
     from snakemake.cli import parse_args
 
     with redirect_stderr(StringIO()):
-        return parse_args(None)[1].targets
+        return parse_args(None)[1]
 
 
 STATUS = workflow.modifier.modify_rulename("status")
-if STATUS in sys.argv and workflow.is_main_process and STATUS in targets():
+if STATUS in sys.argv and workflow.is_main_process and STATUS in (asked := command_line()).targets:
     from memscore import progress
 
     stages = jobs_by_stage()
     networks = stages.keys() - {"staging", "pixels", "tables and report"}
-    print(*progress.report(stages, networks, on_gpus(), scratch_of), sep="\n")
+    print(*progress.report(stages, networks, on_gpus(asked.executor), scratch_of), sep="\n")
     # Snakemake keeps a log of whatever it is asked: who asks every minute wants none.
     for file in workflow.logger_manager.get_logfile():
         os.unlink(file)
