@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from secrets import token_hex
 from socket import gethostname
@@ -167,11 +168,11 @@ def read_frame(path: str | Path):
     """
     import pandas as pd
 
-    wrong = cut_short(Path(path).read_bytes())
-    if wrong:
+    raw = Path(path).read_bytes()
+    if wrong := cut_short(raw):
         Path(path).unlink(missing_ok=True)
         raise InputError(f"{path}: {wrong}; it is removed: give the same command again, which makes it anew")
-    return pd.read_csv(path, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=[""])
+    return pd.read_csv(BytesIO(raw), dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=[""])
 
 
 def cut_short(raw: bytes) -> str | None:

@@ -41,7 +41,7 @@ class Progress:
     times : (start, end) of the jobs that are done, as far as they are known
     failed : the log files of each job that failed in the last run
     log : of that run; None where there was none
-    started : when the run started that holds Snakemake's lock, or was killed with it; None where none does
+    started : when the run started that holds Snakemake's lock; None where none does, or it was killed
     now : when this was so
     """
 
