@@ -7,7 +7,9 @@ network: weights are random, images are noise. `--quick` is the same at toy size
 it is measured; the table is printed last.
 
 - scores: PLS of features that are on the card beside NumPy's on this machine's processor, the same arrays;
-  difference of predictions, relative to the largest, and seconds of each
+  difference of predictions, relative to the largest, and seconds of each; beside scikit-learn for one target and
+  Brain-Score's own metric for many, where they are installed
+- flaws: a constant layer and one with a NaN: difference 0 where neither is scored on either device, for the same reason
 - sketch: a fold on the card beside the processor's, relative
 - activations: the sketches of all leaf layers at float32 on the card beside the processor's, the largest relative
   difference of any layer; and by how much bfloat16 moves any layer's held-out rho for one fixed target
@@ -18,6 +20,7 @@ it is measured; the table is printed last.
 import argparse
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 try:
@@ -86,7 +89,48 @@ def scores(device, quick):
         on_card = torch.from_numpy(x).to(device)
         ours, cpu = seconds_of(lambda x=x: predictions(x), "cpu", 1 if slow else 3)
         there, card = seconds_of(lambda x=on_card: predictions(x), device)
-        yield {"part": "scores", "what": name, "difference": relative(there, ours), "seconds": card, "cpu_seconds": cpu}
+        row = {"part": "scores", "what": name, "difference": relative(there, ours), "seconds": card, "cpu_seconds": cpu}
+        peer, took = beside_scikit_learn(x, y, train) if slow else beside_brainscore(x, y)
+        yield row | {"note": f"{peer}: {took:.3g} s, {took / card:.0f} x" if took else f"{peer} is not installed here"}
+
+
+def beside_scikit_learn(x, y, train):
+    """(what, seconds of all splits, None where it is not installed), from the first split."""
+    if not find_spec("sklearn"):
+        return "scikit-learn", None
+    from sklearn.cross_decomposition import PLSRegression
+
+    first, targets = train[0], y if y.ndim == 2 else y[0]
+    start = time.perf_counter()
+    PLSRegression(25, scale=False).fit(x[first], targets[first]).predict(x)
+    return f"scikit-learn, {len(train)} times one split", len(train) * (time.perf_counter() - start)
+
+
+def beside_brainscore(x, y):
+    """(what, seconds of its own ten splits, None where it is not installed)."""
+    if not find_spec("brainscore_vision"):
+        return "brainscore-vision", None
+    from scoring import brainscore_metric
+
+    ids, kinds = np.array([f"im{i:05d}" for i in range(len(x))]), np.sort(np.arange(len(x)) % 8).astype(str)
+    start = time.perf_counter()
+    brainscore_metric(x, y, ids, kinds)
+    return "brainscore-vision", time.perf_counter() - start
+
+
+def flaws(device, quick):
+    """A layer that is constant, and one with a NaN: no score and the same reason, wherever it lies."""
+    x, y, train = regression(500, 50, 1, 5, 0.77)
+    for what, broken in (
+        ("constant", np.ones_like(x)),
+        ("NaN", np.where(np.arange(x.size).reshape(x.shape), x, np.nan)),
+    ):
+        here, there = (
+            memorability.score(layer, y[:, 0], train, ~train, 10)
+            for layer in (broken, torch.from_numpy(broken).to(device))
+        )
+        same = here.note == there.note != "" and np.isnan(here.rho).all() and np.isnan(there.rho).all()
+        yield {"part": "flaws", "what": what, "difference": 0.0 if same else np.inf, "note": there.note}
 
 
 def folds(device, quick):
@@ -209,7 +253,7 @@ def main():
     print(where, flush=True)
     columns = ("part", "what", "difference", "seconds", "cpu_seconds", "forward_seconds", "note")
     rows = []
-    for part in (scores, folds, speed, equal_activations):
+    for part in (scores, flaws, folds, speed, equal_activations):
         for row in part(args.device, args.quick):
             rows.append(where | {column: row.get(column) for column in columns})
             write_rows(Path(args.output), rows)
