@@ -62,6 +62,7 @@ bench: setup ## measure speed and memory beside other packages: results/bench/, 
 	@$(BIN)/python bench/workflow.py
 	@$(BIN)/python bench/scoring.py
 	@$(BIN)/python bench/extraction.py
+	@$(BIN)/python bench/storage.py
 	@$(BIN)/python bench/report.py
 
 bench-gpu: setup ## what a GPU computes and takes: results/bench/gpu.csv, docs/performance.md

@@ -62,6 +62,11 @@ def slurm() -> str:
     return table(pd.read_csv(BENCH / "slurm.csv").rename(columns=lambda name: name.replace("_", " ")))
 
 
+def storage() -> str:
+    """How far scores move where layers are kept in half precision."""
+    return table(pd.read_csv(BENCH / "storage.csv").rename(columns=lambda name: name.replace("_", " ")))
+
+
 def gpu() -> str:
     """What bench/gpu.py found on a card."""
     rows = pd.read_csv(BENCH / "gpu.csv").rename(columns={"what": "measurement"})
@@ -118,7 +123,7 @@ def cost() -> str:
 
 def main() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    for part in (description, scores, extraction, workflow, slurm, cost, gpu):
+    for part in (description, scores, extraction, storage, workflow, slurm, cost, gpu):
         begin, end = f"<!-- begin {part.__name__} -->", f"<!-- end {part.__name__} -->"
         if begin not in page:
             print(f"{PAGE}: has no part {part.__name__}")

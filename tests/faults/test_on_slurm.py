@@ -161,6 +161,19 @@ def test_requeued_after_preemption(slurm, study, undisturbed, reached, results_o
     fault("a job is preempted and requeued", "nothing: Slurm starts it again, and the run waits for it")
 
 
+def test_status_tells_running_from_queued(slurm, study, undisturbed, reached, run_snakemake, results_of):
+    """Of two jobs the node has room for one: Snakemake submitted both, and only Slurm knows which of them runs."""
+    run = Run(study, "--set-resources", "memorability:mem_mb=40000")
+    reached(1)
+    wait_for(lambda: any(state == "PENDING" for _, state, _ in slurm.jobs()), "job that waits for memory")
+    code, output = run_snakemake(study, "status", "--profile", "slurm")
+    assert code == 0, output
+    assert re.search(r"^memorability +0 +2 +1 +1 +0 ", output, re.MULTILINE), output
+    let_go(study)
+    run.ends_well()
+    assert results_of(study) == results_of(undisturbed)
+
+
 def test_node_drained(slurm, study, undisturbed, reached, results_of, fault):
     run = Run(study, "--jobs", "1")
     reached(1)

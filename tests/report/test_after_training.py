@@ -27,7 +27,7 @@ def networks(low, n=8, **columns):
     ("head", "words"),
     [
         ((0.6, 0.5), "**It predicts memorability better than PLS on the best layer of the network as it was** in all"),
-        ((0.5, 0.4), "**It does not beat PLS on the best layer of the network as it was**, in none of 2 trainings"),
+        ((0.5, 0.4), "**It does not beat PLS on the best layer of the network as it was** in any of 2 trainings"),
         (
             (0.6, 0.3),
             "As a rule it does not beat PLS on the best layer of the network as it was; it did in 1 of 2",

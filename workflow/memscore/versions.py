@@ -32,7 +32,7 @@ STEPS = {
     "tables": (4, "analysis/tables analysis/collecting"),
     "statistics": (3, "analysis/statistics analysis/tables"),
     "provenance": (1, "report/provenance"),
-    "report": (5, "report names"),
+    "report": (6, "report names"),
 }
 
 

@@ -42,7 +42,7 @@ def beats(finetuned: pd.DataFrame) -> str:
     if won == len(finetuned):
         return f"**It predicts memorability better than {against}** in all of {n}: {numbers}."
     if won == 0:
-        return f"**It does not beat {against}**, in none of {n}: {numbers}."
+        return f"**It does not beat {against}** in any of {n}: {numbers}."
     verdict = "It beats" if 2 * won > len(finetuned) else "As a rule it does not beat"
     return f"{verdict} {against}; it did in {won} of {n}: {numbers}."
 

