@@ -449,6 +449,22 @@ def make_finetuned(**changes):
     return table.assign(**changes)
 
 
+def test_before_and_after_has_one_scale_of_r(tmp_path, monkeypatch):
+    """What hardly moves is not drawn like what moves much."""
+    drawn, savefig = [], drawing.Figure.savefig
+
+    def keep(figure, *args, **kwargs):
+        drawn.append(figure)
+        return savefig(figure, *args, **kwargs)
+
+    monkeypatch.setattr(drawing.Figure, "savefig", keep)
+    table = make_finetuned(**{f"{BENCHMARKS[0]}.raw_after": 0.41})
+    figures.before_and_after(table, BENCHMARKS, tmp_path / "figure.png", "")
+    limits = np.array([ax.get_xlim() for ax in drawn[0].axes[: len(BENCHMARKS)]])
+    assert np.ptp(limits, axis=1) == pytest.approx(np.ptp(limits[-1]))
+    assert (limits[0, 0] < 0.4) & (limits[0, 1] > 0.41)
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
 def test_before_and_after_has_a_panel_a_benchmark(tmp_path, monkeypatch, suffix):

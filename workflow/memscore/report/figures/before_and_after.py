@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -21,7 +22,7 @@ def before_and_after(
 
     table : `results/finetuned.csv`; consistency : how far viewers agree, from `consistency.read`
 
-    A cross beside an arrow's end is ρ of the network's own prediction.
+    A cross beside an arrow's end is ρ of the network's own prediction. r has the same scale in every panel.
     """
     per_benchmark = [f"{b}.raw_{when}" for b in benchmarks for when in ("before", "after")]
     drawing.require(table, "finetuned", ["model", "pls_before", "pls_after", "head_rho", *per_benchmark])
@@ -38,6 +39,7 @@ def before_and_after(
             text = f"mean change of r {drawing.number(change)}"
             drawing.heading(ax, region(benchmark), colours[benchmark], drawing.data_set(benchmark), text)
             ax.set_xlabel("Similarity (Pearson r)")
+        _same_scale(axes)
         if drawing.people_text(consistency):
             drawing.limit_line(axes[0], "", consistency["human_consistency"])
             for ax in axes[1 : len(benchmarks)]:
@@ -60,3 +62,11 @@ def _arrow(ax: Axes, row: pd.Series, benchmark: str, colour: str, marker: str) -
     ax.plot(xs[:1], ys[:1], marker, color=colour, mfc="white", zorder=2)
     ax.plot(xs[1:], ys[1:], marker, color=colour, zorder=3)
     ax.plot(xs[1:], [row["head_rho"]], "x", color=colour, markersize=4, zorder=3)
+
+
+def _same_scale(axes: Sequence[Axes]) -> None:
+    """Each panel around its own middle: what hardly moves is not drawn like what moves much."""
+    limits = np.array([ax.get_xlim() for ax in axes])
+    half = np.ptp(limits, axis=1).max() / 2
+    for ax, middle in zip(axes, limits.mean(1), strict=True):
+        ax.set_xlim(middle - half, middle + half)
