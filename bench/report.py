@@ -27,8 +27,12 @@ JOBS = 3
 
 
 def table(frame: pd.DataFrame) -> str:
-    """A Markdown table; empty cells for what is not known."""
-    rows = [frame.columns, ["---"] * len(frame.columns), *frame.astype(object).where(frame.notna(), "").values]
+    """A Markdown table; empty cells for what is not known, names of columns in words."""
+    rows = [
+        frame.columns.str.replace("_", " "),
+        ["---"] * len(frame.columns),
+        *frame.astype(object).where(frame.notna(), "").values,
+    ]
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
 
 
@@ -39,7 +43,7 @@ def scores() -> str:
         f"{d:.0e} of {of}" if pd.notna(d) else "" for d, of in rows[["difference", "difference_of"]].values
     ]
     columns = ["measurement", "size", "memscore_seconds", "peer", "peer_seconds", "ratio", "difference"]
-    return table(rows[columns].rename(columns=lambda name: name.replace("_seconds", ", s").replace("_", " ")))
+    return table(rows[columns].rename(columns=lambda name: name.replace("_seconds", ", s")))
 
 
 def extraction() -> str:
@@ -59,12 +63,12 @@ def workflow() -> str:
 
 def slurm() -> str:
     """What a job costs beyond its work."""
-    return table(pd.read_csv(BENCH / "slurm.csv").rename(columns=lambda name: name.replace("_", " ")))
+    return table(pd.read_csv(BENCH / "slurm.csv"))
 
 
 def storage() -> str:
     """How far scores move where layers are kept in half precision."""
-    return table(pd.read_csv(BENCH / "storage.csv").rename(columns=lambda name: name.replace("_", " ")))
+    return table(pd.read_csv(BENCH / "storage.csv"))
 
 
 def gpu() -> str:
@@ -74,7 +78,7 @@ def gpu() -> str:
     for column in ("difference", "seconds", "cpu_seconds", "forward_seconds"):
         rows[column] = [f"{value:.2g}" if pd.notna(value) else "" for value in rows[column]]
     columns = ["part", "measurement", "difference", "seconds", "cpu_seconds", "forward_seconds", "note"]
-    return f"torch {where}.\n\n" + table(rows[columns].rename(columns=lambda name: name.replace("_", " ")))
+    return f"torch {where}.\n\n" + table(rows[columns])
 
 
 def seconds_of(measurement: str, n_stimuli: int, n_features: np.ndarray) -> np.ndarray:

@@ -31,8 +31,7 @@ def layers_of(table: Path) -> dict[str, torch.Tensor]:
     model = architectures.create(NETWORK)
     model.load_state_dict(weights.stage_weights(NETWORK, WEIGHTS, seed=0))
     images = [table.parent / path for path in tables.read_table(table).path]
-    pixels.write_pixels(table.with_name("pixels.npy"), images, (SIZE, SIZE), described["interpolation"])
-    raw = np.load(table.with_name("pixels.npy"))
+    raw = np.stack([pixels.decode(image, (SIZE, SIZE), described["interpolation"]) for image in images])
     calls = {layer["name"]: layer["calls"] for layer in described["layers"]}
     batches = extraction.extract(model, calls, raw, described["mean"], described["std"], sketch=SKETCH)
     return streaming.hold(batches, len(raw))
@@ -44,10 +43,13 @@ def scores_of_people(folder: Path):
     simulated.stage_dataset(table, {"source": "simulated"}, seed=0)
     stimuli = tables.read_table(table)
     observed = splits.memorability_scores(stimuli)
+    ways = {
+        score: splits.memorability_splits(stimuli, str(table), COMPONENTS, choose)
+        for score, choose in (("memorability, components chosen", True), (f"memorability, {COMPONENTS}", False))
+    }
     for layer, features in layers_of(table).items():
         for precision, values in rounded(features):
-            for score, choose in (("memorability, components chosen", True), (f"memorability, {COMPONENTS}", False)):
-                train, test, validation = splits.memorability_splits(stimuli, str(table), COMPONENTS, choose)
+            for score, (train, test, validation) in ways.items():
                 rho = memorability.score(values, observed, train, test, COMPONENTS, validation).rho.mean()
                 yield score, layer, precision, rho
 

@@ -273,8 +273,8 @@ def test_benchmarks_are_called_by_their_region_and_their_data(draw, tmp_path, mo
     assert lines.count("Cadena2017-pls") == 1, "a name without a region is not said twice"
 
 
-def depth_axes(layers, benchmarks, tmp_path, monkeypatch):
-    """The panels of the figure along depth, as drawn."""
+def saved(monkeypatch):
+    """The figures that are saved from now on."""
     drawn = []
     savefig = drawing.Figure.savefig
 
@@ -283,6 +283,12 @@ def depth_axes(layers, benchmarks, tmp_path, monkeypatch):
         return savefig(figure, *args, **kwargs)
 
     monkeypatch.setattr(drawing.Figure, "savefig", keep)
+    return drawn
+
+
+def depth_axes(layers, benchmarks, tmp_path, monkeypatch):
+    """The panels of the figure along depth, as drawn."""
+    drawn = saved(monkeypatch)
     figures.along_depth(layers, benchmarks, tmp_path / "figure.png", "")
     assert_image(tmp_path / "figure.png")
     return drawn[0].axes
@@ -451,13 +457,7 @@ def make_finetuned(**changes):
 
 def test_before_and_after_has_one_scale_of_r(tmp_path, monkeypatch):
     """What hardly moves is not drawn like what moves much."""
-    drawn, savefig = [], drawing.Figure.savefig
-
-    def keep(figure, *args, **kwargs):
-        drawn.append(figure)
-        return savefig(figure, *args, **kwargs)
-
-    monkeypatch.setattr(drawing.Figure, "savefig", keep)
+    drawn = saved(monkeypatch)
     table = make_finetuned(**{f"{BENCHMARKS[0]}.raw_after": 0.41})
     figures.before_and_after(table, BENCHMARKS, tmp_path / "figure.png", "")
     limits = np.array([ax.get_xlim() for ax in drawn[0].axes[: len(BENCHMARKS)]])
