@@ -56,18 +56,18 @@ lint: setup ## check style and the workflow
 # Peers (scikit-learn, brainscore-vision, ikpls, thingsvision) run beside memscore, those whose pins clash with ours in
 # environments of their own. Nothing else should be running: an hour or more on two cores.
 bench bench-gpu: export PYTHONPATH := $(CURDIR)/workflow
-bench bench-gpu: export OPENBLAS_CORETYPE = $(shell python3 workflow/memscore/openblas.py)
+bench bench-gpu: AS_A_JOB = env $(shell python3 workflow/memscore/libraries.py)
 bench: setup ## measure speed and memory beside other packages: results/bench/, docs/performance.md
 	@bench/install_peers.sh
-	@$(BIN)/python bench/workflow.py
-	@$(BIN)/python bench/scoring.py
-	@$(BIN)/python bench/extraction.py
-	@$(BIN)/python bench/storage.py
+	@$(AS_A_JOB) $(BIN)/python bench/workflow.py
+	@$(AS_A_JOB) $(BIN)/python bench/scoring.py
+	@$(AS_A_JOB) $(BIN)/python bench/extraction.py
+	@$(AS_A_JOB) $(BIN)/python bench/storage.py
 	@$(BIN)/python bench/report.py
 
 bench-gpu: setup ## what a GPU computes and takes: results/bench/gpu.csv, docs/performance.md
 	@if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \
-	    $(BIN)/python bench/gpu.py && $(BIN)/python bench/report.py; \
+	    $(AS_A_JOB) $(BIN)/python bench/gpu.py && $(BIN)/python bench/report.py; \
 	else \
 	    echo "bench-gpu: torch sees no GPU here: skipped"; \
 	fi

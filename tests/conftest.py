@@ -10,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
-from memscore import openblas
+from memscore import libraries
 from memscore.networks import architectures
 
-os.environ.update(openblas.environment())  # NumPy reads it when it is loaded
+os.environ.update(libraries.environment())  # read as libraries are loaded
 
 import numpy as np
 import pandas as pd

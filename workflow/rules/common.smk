@@ -11,13 +11,13 @@ if not os.path.isdir(PACKAGE):
     sys.exit(f"memscore: no folder {PACKAGE}; Snakemake fetches rules, not packages: give the snakefile: of a clone")
 sys.path.insert(0, PACKAGE)
 
-from memscore import cluster, device, files, lock, names, openblas, study, versions
+from memscore import cluster, device, files, libraries, lock, names, study, versions
 from memscore.errors import InputError
 from memscore.stimuli import state
 
 # Whose workflow has this as a module may have a package of its own.
 PYTHONPATH = os.pathsep.join(filter(None, [PACKAGE, os.environ.get("PYTHONPATH")]))
-os.environ.update(openblas.environment(), PYTHONPATH=PYTHONPATH)
+os.environ.update(libraries.environment(), PYTHONPATH=PYTHONPATH)
 
 try:
     SITE = cluster.read_site(Path("slurm/site.yaml"), Path(PACKAGE).parent / "slurm/site.yaml")

@@ -6,8 +6,9 @@ stimulus.
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from math import isqrt
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from math import ceil, isqrt
 from typing import BinaryIO
 
 import numpy as np
@@ -49,36 +50,46 @@ class Sketch:
             signs = np.random.default_rng(self._seed).integers(0, 2, n_features, dtype=np.int8) * 2 - 1
             self._signs = torch.from_numpy(signs).to(activation.device, torch.float32)
         flat = (activation.permute(0, 2, 3, 1) if activation.ndim == 4 else activation).flatten(1)
+        if not flat.is_cuda:
+            return torch.from_numpy(fold(flat.float().numpy(), self._signs.numpy(), width, torch.get_num_threads()))
         whole = n_features // width * width
-        if flat.is_cuda:  # A kernel for each part would take longer to start than to run.
-            parts, signs = (values[..., :whole].unflatten(-1, (-1, width)) for values in (flat, self._signs))
-            folded = (parts * signs).sum(1)
-        else:
-            # Each part is read once and added where it belongs, with no copy of the layer; all images of a part at
-            # once, since what a call costs is much of the time.
-            folded = torch.zeros(len(flat), width)
-            with one_thread():
-                for part, signs in zip(flat[:, :whole].split(width, 1), self._signs[:whole].split(width), strict=True):
-                    folded.addcmul_(part, signs)
+        # A kernel for each part would take longer to start than to run.
+        parts, signs = (values[..., :whole].unflatten(-1, (-1, width)) for values in (flat, self._signs))
+        folded = (parts * signs).sum(1)
         folded[:, : n_features - whole].addcmul_(flat[:, whole:], self._signs[whole:])
         return folded
+
+
+def fold(activations: np.ndarray, signs: np.ndarray, width: int, threads: int) -> np.ndarray:
+    """Array (n_stimuli, n_features) times the signs, feature j added to column j mod `width`, float32.
+
+    A layer is read once, without a copy. Each thread has stimuli of its own and waits for the others once a layer: in
+    torch's own threads, which meet at every part, a fold takes a hundred times as long where another program is busy.
+    """
+    n_stimuli, n_features = activations.shape
+    whole = n_features // width * width
+    parts, signs_of_parts = activations[:, :whole].reshape(n_stimuli, -1, width), signs[:whole].reshape(-1, width)
+    folded = np.empty((n_stimuli, width), np.float32)
+
+    def add(stimuli: slice) -> None:
+        with np.errstate(invalid="ignore", over="ignore"):  # The result says whether a layer was finite.
+            np.einsum("spw,pw->sw", parts[stimuli], signs_of_parts, out=folded[stimuli])
+            folded[stimuli, : n_features - whole] += activations[stimuli, whole:] * signs[whole:]
+
+    share = ceil(n_stimuli / threads)
+    list(pool(threads).map(add, [slice(start, start + share) for start in range(0, n_stimuli, share)]))
+    return folded
+
+
+@cache
+def pool(threads: int) -> ThreadPoolExecutor:
+    """Of folds, for as long as the process lives: to start threads for each would take a part of its time."""
+    return ThreadPoolExecutor(threads)
 
 
 def largest_prime(most: int) -> int:
     """The largest prime up to `most`; 1 if there is none."""
     return next((n for n in range(most, 1, -1) if all(n % k for k in range(2, isqrt(n) + 1))), 1)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """torch in one thread: where others use the processor too, several wait for each other at every part, for so long
-    that a fold takes a hundred times as long."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class PrincipalComponents:

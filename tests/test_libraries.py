@@ -1,4 +1,4 @@
-"""Kernels are chosen by what a processor can do."""
+"""What jobs are started with: kernels by what a processor can do, memory that stays, threads that sleep."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from memscore import openblas
+from memscore import libraries
 
 AVX2 = "fpu sse2 fma avx avx2"
 AVX512 = f"{AVX2} avx512f avx512dq avx512cd avx512bw avx512vl"
@@ -27,19 +27,19 @@ def test_by_flags(tmp_path, flags, kernels):
     cpuinfo.write_text(
         f"processor\t: 0\nmodel name\t: avx2 fma\nflags\t\t: {flags}\nbugs\t\t: none\n\nprocessor\t: 1\n"
     )
-    assert openblas.environment(cpuinfo) == kernels
+    assert libraries.kernels(cpuinfo) == kernels
 
 
 def test_another_processor_or_system(tmp_path):
     (tmp_path / "arm").write_text("processor\t: 0\nFeatures\t: fp asimd\n")
-    assert openblas.environment(tmp_path / "arm") == {}
-    assert openblas.environment(tmp_path / "none") == {}
+    assert libraries.kernels(tmp_path / "arm") == {}
+    assert libraries.kernels(tmp_path / "none") == {}
 
 
 def test_numpy_follows():
     """In a process of its own, as a job's is."""
     code = "import numpy, threadpoolctl; print(threadpoolctl.threadpool_info()[0]['architecture'])"
-    kernels = openblas.environment()
+    kernels = libraries.kernels()
     run = subprocess.run([sys.executable, "-c", code], env=kernels, capture_output=True, text=True, check=True)
     assert not kernels or run.stdout.strip() == kernels["OPENBLAS_CORETYPE"]
 
