@@ -20,10 +20,10 @@ def test_gpu_bench_at_toy_size(repository, tmp_path):
         stdout=subprocess.DEVNULL,
     )
     rows = pd.read_csv(tmp_path / "gpu.csv").set_index("part")
-    assert set(rows.index) == {"scores", "flaws", "sketch", "extraction", "activations", "rho"}
+    assert set(rows.index) == {"scores", "flaws", "sketch", "feed", "extraction", "activations", "rho"}
     assert rows.loc["scores", "difference"].dropna().between(0, 1e-9).all()
     assert (rows.loc[["flaws", "sketch", "activations"], "difference"] == 0).all()
     assert list(rows.loc["flaws", "note"]) == ["constant", "not finite"]
     assert rows.loc["scores", "note"].str.contains("scikit-learn|brainscore-vision|a layer").all()
     assert rows.loc["rho", "difference"] > 0
-    assert (rows.loc[["scores", "sketch", "extraction"], "seconds"] > 0).all()
+    assert (rows.loc[["scores", "sketch", "feed", "extraction"], "seconds"] > 0).all()

@@ -594,22 +594,39 @@ def test_activations_for_use_elsewhere(finished_study, run_snakemake, configure)
     )
 
 
-def test_one_job_a_card(tiny_study, run_snakemake, monkeypatch):
-    """Two jobs on this machine's only GPU cannot happen unasked; on a cluster the limit is the cluster's."""
-    common = tiny_study / "workflow/rules/common.smk"
-    text = common.read_text()
-    assert 'device.shared_card(config["device"])' in text
-    common.write_text(text.replace('device.shared_card(config["device"])', "1"))
+@pytest.fixture
+def overlap(tiny_study, run_snakemake):
+    """overlap(*arguments): whether two jobs of a network, which do nothing for two seconds, ran at once."""
     for name in ("memorability", "brain"):
         script = "import time\nstart = time.time()\ntime.sleep(2)\n"
         script += "open(snakemake.output[0], 'w').write(f'{start},{time.time()}')\n"
         (tiny_study / f"workflow/scripts/scores/{name}.py").write_text(script)
     targets = [path for path in jobs_of("tiny", "conv1.0", "penultimate") if "memorability" in path]
-    for given, apart in (((), True), (("--resources", "local_gpu=2"), False)):
-        code, output = run_snakemake(tiny_study, "--cores", "2", "--force", *given, "--", *targets)
+
+    def run(*arguments) -> bool:
+        code, output = run_snakemake(tiny_study, "--cores", "2", "--force", *arguments, "--", *targets)
         assert code == 0, output
         spans = sorted(tuple(map(float, (tiny_study / path).read_text().split(","))) for path in targets)
-        assert (spans[0][1] <= spans[1][0]) == apart
+        return spans[0][1] > spans[1][0]
+
+    return run
+
+
+def test_one_job_a_card(tiny_study, overlap):
+    """Two jobs on this machine's only GPU cannot happen unasked; on a cluster the limit is the cluster's."""
+    common = tiny_study / "workflow/rules/common.smk"
+    text = common.read_text()
+    assert 'device.shared_card(config["device"])' in text
+    common.write_text(text.replace('device.shared_card(config["device"])', "1"))
+    assert not overlap()
+    assert overlap("--resources", "local_gpu=2")
+
+
+def test_scratch_of_the_jobs_at_once_has_a_limit(configure, tiny_study, overlap):
+    """As the README says: no more of them run than share it."""
+    configure(tiny_study, resources={"memory_gb": 2, "scratch_gb": 20})  # Memory holds no layers: each takes 1 MB.
+    assert overlap("--resources", "disk_mb=2")
+    assert not overlap("--resources", "disk_mb=1")
 
 
 def test_principal_components_through_the_study(finished_study, run_snakemake, configure, planned):
