@@ -49,3 +49,34 @@ def test_qr_of_millions_of_rows():
     """Wrong with the kernels that an OpenBLAS older than the processor falls back on."""
     q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((3_300_000, 8)))
     np.testing.assert_allclose(q.T @ q, np.eye(8), atol=1e-10)
+
+
+AGAIN_AND_AGAIN = """
+import resource
+for _ in range(2):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        b"x" * 100_000_000
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def test_memory_that_is_freed_stays():
+    """Pages of 4 kB that the system hands out anew, for a block as large as a layer's maps of a batch."""
+    without, told = (
+        int(subprocess.check_output([sys.executable, "-c", AGAIN_AND_AGAIN], env=environment))
+        for environment in ({}, libraries.MEMORY)
+    )
+    assert told < 100 < 100_000 < without
+
+
+def test_waiting_threads_sleep():
+    """As libgomp says of itself."""
+    shown = subprocess.run(
+        [sys.executable, "-c", "import torch"],
+        env=libraries.THREADS | {"OMP_DISPLAY_ENV": "true"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "OMP_WAIT_POLICY = 'PASSIVE'" in shown.stderr
