@@ -8,6 +8,7 @@ as they are.
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,7 @@ def between(sizes: pd.Series, seconds: pd.Series, n_stimuli: int, n_features: np
     return np.interp(n_features, features[order], seconds.to_numpy()[order])
 
 
+@cache
 def study_2023() -> list[np.ndarray]:
     """Of each network the numbers of features of its layers, once they are folded."""
     config, paper = (yaml.safe_load(Path(f"config/{name}.yaml").read_text()) for name in ("config", "paper"))
@@ -108,6 +110,7 @@ def passes(features: list[np.ndarray]) -> Iterator[tuple[str, float, int, float]
         yield label, sum(ends), JOBS * len(ends), round(float(largest) * 58_741 * 4 / 1e9, 1)
 
 
+@cache
 def start_of_a_job() -> float:
     """Seconds."""
     planned = pd.read_csv(BENCH / "workflow.csv").groupby("measurement")["seconds_median"].mean()
