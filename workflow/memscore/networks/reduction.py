@@ -73,7 +73,8 @@ def fold(activations: np.ndarray, signs: np.ndarray, width: int, threads: int) -
 
     def add(stimuli: slice) -> None:
         with np.errstate(invalid="ignore", over="ignore"):  # The result says whether a layer was finite.
-            np.einsum("spw,pw->sw", parts[stimuli], signs_of_parts, out=folded[stimuli])
+            # Transposed and in that order, each part is added for all stimuli while its signs are near.
+            np.einsum("spw,pw->ws", parts[stimuli], signs_of_parts, out=folded[stimuli].T, order="F")
             folded[stimuli, : n_features - whole] += activations[stimuli, whole:] * signs[whole:]
 
     share = ceil(n_stimuli / threads)

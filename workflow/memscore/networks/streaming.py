@@ -86,7 +86,7 @@ def hold(
     scratch : a folder, to keep them there, in a file that is gone with them; `n_bytes`, the most that they take, are
         claimed first, and the InputError says so where they cannot be had
     """
-    held, used = {}, 0
+    held, starts, used = {}, {}, 0
     # What is mapped of the file outlives it.
     with nullcontext() if scratch is None else tempfile.TemporaryFile(dir=scratch) as file:
         if file:
@@ -97,10 +97,14 @@ def hold(
                     shape = n_stimuli, values.shape[1]
                     if file:
                         held[name] = torch.from_numpy(np.memmap(file, np.float32, "r+", offset=used, shape=shape))
-                        used += held[name].nbytes
+                        starts[name], used = used, used + held[name].nbytes
                     else:
                         held[name] = torch.empty(shape, device=device)
-                held[name][rows].copy_(values, non_blocking=True)
+                if file:  # Written through the map, every page of 4 kB would stop for the file system.
+                    file.seek(starts[name] + 4 * rows.start * values.shape[1])
+                    file.write(values.cpu().contiguous().numpy())
+                else:
+                    held[name][rows].copy_(values, non_blocking=True)
             if any(values.is_cuda for values in recorded.values()):
                 torch.cuda.synchronize()
             progress(rows.stop)
