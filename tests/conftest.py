@@ -89,6 +89,11 @@ def pytest_addoption(parser):
     parser.addoption("--reliability", type=Path, help="write what the tests of faults saw to this page")
 
 
+def pytest_collection_modifyitems(items):
+    """Fast tests first, those that run Snakemake last: what is broken shows in minutes."""
+    items.sort(key=lambda item: (bool(item.get_closest_marker("xdist_group")), bool(item.get_closest_marker("slow"))))
+
+
 def pytest_runtest_logreport(report):
     if report.when == "call" and report.passed:
         where = "Slurm" if "slurm" in Path(report.fspath).stem else "one machine"

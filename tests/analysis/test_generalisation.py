@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("snakemake")]
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("studies")]
 
 RHOS = ["within.mine", "within.theirs", "across.mine.theirs", "across.theirs.mine"]
 

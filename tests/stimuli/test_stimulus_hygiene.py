@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("snakemake")]
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("studies")]
 
 MINE = "resources/stimuli/datasets/mine"
 STIMULI = f"{MINE}/stimuli.csv"

@@ -10,7 +10,7 @@ import xarray as xr
 AREAS = ["V1", "V2", "V4", "IT"]
 MARGIN = 0.2  # of IT's correlation with memorability over the next area's
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("snakemake")]
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("studies")]
 
 
 def check_known_answer(folder) -> None:

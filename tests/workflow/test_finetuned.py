@@ -17,7 +17,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("snakemake")]
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("studies")]
 
 RECIPE = {"splits": [1, 2], "epochs": 2, "batch_size": 8, "learning_rate": 0.003}
 WEIGHTS = "resources/weights/tiny.tuned-1.safetensors"

@@ -8,7 +8,7 @@ pytestmark = [
     pytest.mark.real_data,
     pytest.mark.workflow,
     pytest.mark.slow,
-    pytest.mark.xdist_group("snakemake"),
+    pytest.mark.xdist_group("studies"),
 ]
 
 LAYERS = "conv_stem,blocks.2.0.conv_pwl,blocks.5.0.conv_pwl,penultimate"
