@@ -34,7 +34,7 @@ demo: setup ## run the default study, write its report, say where everything is
 	@echo "  tables   results/layers.csv, results/correlations.csv"
 
 # One pytest worker a core, each with one thread. Tests of one xdist_group share a worker and its fixtures: those that
-# run Snakemake are two groups, so that they do not fight for the cores, and come last.
+# run Snakemake come last, in two groups of about the same length: no more than two of them fight for the cores.
 test: setup ## run the tests
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(CORES) --maxprocesses 4 --dist loadgroup \
 	    --no-loadscope-reorder -m "not slurm" $(ARGS)

@@ -38,10 +38,8 @@ def layers_of(network: str, table: Path) -> dict[str, torch.Tensor]:
     return streaming.hold(batches, len(raw))
 
 
-def scores_of_people(network: str, folder: Path):
+def scores_of_people(network: str, table: Path):
     """(score, layer, precision, value) of memorability, with the number of components chosen and fixed."""
-    table = folder / "dataset/stimuli.csv"
-    simulated.stage_dataset(table, {"source": "simulated"}, seed=0)
     stimuli = tables.read_table(table)
     observed = splits.memorability_scores(stimuli)
     ways = {
@@ -55,10 +53,8 @@ def scores_of_people(network: str, folder: Path):
                 yield score, layer, precision, rho
 
 
-def scores_of_brains(network: str, folder: Path):
+def scores_of_brains(network: str, table: Path):
     """The same of similarity (r, without a ceiling) to each area."""
-    table = folder / "benchmark/stimuli.csv"
-    simulated.stage_stimuli(table, "simulated.IT", seed=0)
     areas = {area: simulated.load_benchmark(f"simulated.{area}", table, seed=0) for area in simulated.STAGES}
     for layer, features in layers_of(network, table).items():
         for precision, values in rounded(features):
@@ -94,10 +90,13 @@ def moves(network: str, found: list[tuple]):
 
 def main() -> None:
     rows = []
-    for network in NETWORKS:
-        with tempfile.TemporaryDirectory() as folder:
-            found = [*scores_of_people(network, Path(folder)), *scores_of_brains(network, Path(folder))]
-        rows.extend(moves(network, found))
+    with tempfile.TemporaryDirectory() as folder:
+        dataset, benchmark = (Path(folder, kind, "stimuli.csv") for kind in ("dataset", "benchmark"))
+        simulated.stage_dataset(dataset, {"source": "simulated"}, seed=0)
+        simulated.stage_stimuli(benchmark, "simulated.IT", seed=0)
+        for network in NETWORKS:
+            found = [*scores_of_people(network, dataset), *scores_of_brains(network, benchmark)]
+            rows.extend(moves(network, found))
     write_frame("results/bench/storage.csv", pd.DataFrame(rows))
     print(pd.DataFrame(rows).to_string(index=False))
 
