@@ -8,10 +8,10 @@ CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slurm reliability lint bench bench-gpu bench-slurm lock clean
+.PHONY: help setup demo test test-all test-thorough test-slurm reliability lint bench bench-gpu bench-slurm lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  CORES=$(CORES)  cores for demo and test;  PYTHON=...  the Python 3.11 to install with;"
 	@echo "  ARGS=...  more arguments for pytest"
@@ -21,11 +21,14 @@ setup: ## install the locked environment into .venv (nothing to do if it is ther
 
 # Report and message follow from the files: anything in results/ newer than the report means a new report.
 demo: setup ## run the default study, write its report, say where everything is
+	@[ -e results/report.html ] || \
+	    echo "memscore: the default study, about four minutes on two cores; how many of its steps are done follows"
 	@$(BIN)/snakemake --cores $(CORES) --rerun-incomplete --quiet rules host reason
 	@if [ -e results/report.html ] && \
 	    [ -z "$$(find results/ -type f ! -name README.md -newer results/report.html -print -quit)" ]; then \
 	    echo "Nothing to do: the study is up to date"; \
 	else \
+	    echo "memscore: all steps are done; writing the report" && \
 	    $(BIN)/snakemake --report results/.report.part.html --quiet && \
 	    mv results/.report.part.html results/report.html; \
 	fi
@@ -33,11 +36,17 @@ demo: setup ## run the default study, write its report, say where everything is
 	@echo "  figures  results/figures/"
 	@echo "  tables   results/layers.csv, results/correlations.csv"
 
-# One pytest worker a core, each with one thread. Tests of one xdist_group share a worker and its fixtures: those that
-# run Snakemake come last, in two groups of about the same length: no more than two of them fight for the cores.
-test: setup ## run the tests
-	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(CORES) --maxprocesses 4 --dist loadgroup \
-	    --no-loadscope-reorder -m "not slurm" $(ARGS)
+# One pytest worker a core, each with one thread. Tests of one xdist_group share a worker, and a study that takes long.
+PYTEST = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(CORES) --maxprocesses 4 --dist loadgroup \
+    --no-loadscope-reorder
+
+test: setup ## run the tests of everything that a change can break
+	@$(PYTEST) -m "not (thorough or real_data or slurm)" $(ARGS)
+
+test-all: test test-thorough test-slurm ## run these, and those that take longer
+
+test-thorough: setup ## run whole studies, faults, real data, benches
+	@$(PYTEST) -m "(thorough or real_data) and not slurm" $(ARGS)
 
 # One at a time: each has a Slurm of its own, in /etc/slurm and in the background, that goes when it ends.
 test-slurm: setup ## run the tests on a real Slurm (root; apt-get install slurm-wlm munge slurmdbd mariadb-server)

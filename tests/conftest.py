@@ -1,11 +1,13 @@
 """Shared by all tests: scratch copies of the workflow, a study of seconds, the real `snakemake`, a bad server."""
 
 import http.client
+import json
 import os
 import shutil
 import subprocess
 import sys
 import threading
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,12 +17,15 @@ from memscore.networks import architectures
 
 os.environ.update(libraries.environment())  # read as libraries are loaded
 
+import forks
 import numpy as np
 import pandas as pd
 import pytest
 import slurm_machine
 import yaml
+from filelock import FileLock
 from PIL import Image
+from runs import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOW = ("Snakefile", "workflow", "config", "envs", "profiles", "slurm")
@@ -87,11 +92,12 @@ FAULTS = []
 
 def pytest_addoption(parser):
     parser.addoption("--reliability", type=Path, help="write what the tests of faults saw to this page")
+    parser.addoption("--looked-at", action="store_true", help="code that changed needs no other version: versions.json")
 
 
 def pytest_collection_modifyitems(items):
-    """Fast tests first, those that run Snakemake last: what is broken shows in minutes."""
-    items.sort(key=lambda item: (bool(item.get_closest_marker("xdist_group")), bool(item.get_closest_marker("slow"))))
+    """Fast tests first, those that run Snakemake after them: what is broken shows in minutes."""
+    items.sort(key=lambda item: [bool(item.get_closest_marker(name)) for name in ("thorough", "workflow", "slow")])
 
 
 def pytest_runtest_logreport(report):
@@ -148,9 +154,8 @@ def make_study_folder():
     def make(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         for name in WORKFLOW:
-            if (ROOT / name).is_dir():
-                ignored = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(ROOT / name, folder / name, ignore=ignored, dirs_exist_ok=True)
+            if (ROOT / name).is_dir():  # its compiled code too, which need not be compiled again
+                shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
             elif (ROOT / name).exists():
                 shutil.copy2(ROOT / name, folder / name)
         return folder
@@ -246,28 +251,126 @@ def add_dataset(configure):
 
 @pytest.fixture
 def tiny_study(make_tiny_study, tmp_path):
+    """The tiny study of which nothing is staged."""
     return make_tiny_study(tmp_path / "study")
 
 
 @pytest.fixture(scope="session")
-def run_snakemake():
-    """run(folder, *arguments): (exit status, everything it printed) of `snakemake` in that folder."""
+def once(tmp_path_factory, worker_id):
+    """once(name, make): a folder that the first worker to ask for it makes by `make(folder)`, and the others find."""
+    top = tmp_path_factory.getbasetemp()
+    top = top if worker_id == "master" else top.parent
 
-    def run(folder: Path, *arguments: str) -> tuple[int, str]:
-        left_out = ("PYTHONPATH", "SNAKEMAKE_PROFILE")
-        environment = {key: value for key, value in os.environ.items() if key not in left_out}
-        process = subprocess.run(
-            [sys.executable, "-m", "snakemake", *arguments],
-            cwd=folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=2400,
-        )
-        return process.returncode, process.stdout
+    def folder_of(name: str, make) -> Path:
+        with FileLock(top / f"{name}.lock"):
+            folder, made = top / name, top / f"{name}.made"
+            if not made.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                make(folder)
+                made.touch()
+        return folder
 
-    return run
+    return folder_of
+
+
+@pytest.fixture(scope="session")
+def staged_original(make_tiny_study, run_snakemake, once):
+    """The tiny study with the simulated brain's stimuli, pixels and benchmarks, which take most of its time."""
+
+    def make(folder):
+        make_tiny_study(folder)
+        targets = [f"resources/benchmarks/simulated.{area}.nc" for area in ("V1", "IT")]
+        targets.append("resources/pixels/benchmarks/simulated/64x64-bilinear.npy")
+        code, output = run_snakemake(folder, "--cores", "2", "--quiet", "rules", "--", *targets)
+        assert code == 0, output
+
+    return once("staged", make)
+
+
+@pytest.fixture
+def staged_study(staged_original, tmp_path):
+    return shutil.copytree(staged_original, tmp_path / "study")
+
+
+@pytest.fixture(scope="session")
+def start_forks(tmp_path_factory):
+    """start(*before, **environment): a server of forks (`forks.Forks`), stopped at the end."""
+    servers = []
+
+    def start(*before: str, **environment: str) -> forks.Forks:
+        servers.append(forks.Forks(tmp_path_factory.mktemp("forks"), *before, **environment))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_forks(start_forks):
+    return start_forks()
+
+
+@pytest.fixture(scope="session")
+def run_snakemake(shared_forks):
+    """run(folder, *arguments): (exit status, everything it printed) of `snakemake` in that folder, forked."""
+    return shared_forks.snakemake
+
+
+@pytest.fixture(scope="session")
+def start_snakemake():
+    """The same in processes of its own, as a user starts it."""
+    return partial(forks.snakemake, sys.executable)
+
+
+# What is asked of the workflow as Snakemake reads it.
+TOLD = r"""
+import json
+
+include: "Snakefile"
+
+
+def spans(rule):
+    for output in rule.output:
+        for name in rule.wildcard_names:
+            file = re.sub(r"{(\w+)[^}]*}", lambda found: "1/1" if found[1] == name else "1", output)
+            if rule.is_producer(file):
+                yield file
+
+
+with open("rules.json", "w") as file:
+    json.dump({rule.name: {
+        "script": rule.script,
+        "local": workflow.is_local(rule),
+        "steps": list(dict(rule.params.items()).get("version", [])),
+        "resources": {name: each.value for name, each in rule.resources.items() if not each.is_evaluable()},
+        "spans": list(spans(rule)),
+        "wildcards": sorted(rule.wildcard_names),
+    } for rule in workflow.rules}, file)
+"""
+
+
+@pytest.fixture(scope="session")
+def rules(make_tiny_study, run_snakemake, once):
+    """By name, of each rule: script, local, steps of its version, resources that are no functions, wildcards.
+
+    spans : the outputs that it also makes where one wildcard is two folders
+    """
+
+    def make(folder):
+        make_tiny_study(folder)
+        (folder / "told.smk").write_text(TOLD)
+        code, output = run_snakemake(folder, "--snakefile", "told.smk", "--profile", "slurm", "--list-rules")
+        assert code == 0, output
+
+    return json.loads((once("rules", make) / "rules.json").read_text())
+
+
+@pytest.fixture(autouse=True)
+def no_run_left():
+    yield
+    while Run.under_way:
+        Run.under_way.pop().kill()
 
 
 @pytest.fixture(scope="session")
@@ -280,11 +383,13 @@ def cut_off():
 
 
 @pytest.fixture(scope="session")
-def finished_original(make_tiny_study, run_snakemake, tmp_path_factory):
-    folder = make_tiny_study(tmp_path_factory.mktemp("finished") / "study")
-    code, output = run_snakemake(folder, "--cores", "2", "--quiet", "rules")
-    assert code == 0, output
-    return folder
+def finished_original(staged_original, run_snakemake, once):
+    def make(folder):
+        shutil.copytree(staged_original, folder)
+        code, output = run_snakemake(folder, "--cores", "2", "--quiet", "rules")
+        assert code == 0, output
+
+    return once("finished", make)
 
 
 @pytest.fixture

@@ -3,16 +3,13 @@
 When this fails: raise the step's version in workflow/memscore/versions.py if the numbers change, and either way say
 that it was looked at:
 
-    PYTHONPATH=workflow .venv/bin/python tests/test_versions.py
+    make test ARGS='tests/test_versions.py --looked-at'
 """
 
 import ast
 import hashlib
 import json
-import re
 from pathlib import Path
-
-import pytest
 
 from memscore import versions
 
@@ -20,25 +17,14 @@ WORKFLOW = Path(versions.__file__).parents[1]
 SEEN = Path(__file__).with_name("versions.json")
 
 
-def rules() -> dict[str, tuple[str, list[str]]]:
-    """Script and steps of every rule that has a script."""
-    text = "\n".join(path.read_text() for path in sorted((WORKFLOW / "rules").glob("*.smk")))
-    found = {}
-    for name, body in re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL):
-        script = re.search(r'"\.\./(scripts/[\w/]+\.py)"', body)
-        steps = [step for given in re.findall(r"versions\.of\((.*?)\)", body) for step in re.findall(r"\w+", given)]
-        if script:
-            found[name] = script[1], steps
-    return found
-
-
-def files_of(step: str) -> list[Path]:
-    """The modules that a step names, and the scripts of its rules."""
+def code_of_step(step: str, rules: dict[str, dict]) -> str:
+    """Of the modules that a step names, and of the scripts of its rules."""
     files = []
     for module in versions.STEPS[step][1].split():
         path = WORKFLOW / "memscore" / module
         files += [path.with_suffix(".py")] if path.with_suffix(".py").is_file() else sorted(path.rglob("*.py"))
-    return files + [WORKFLOW / script for script, steps in rules().values() if step in steps]
+    files += [WORKFLOW / "rules" / rule["script"] for rule in rules.values() if step in rule["steps"]]
+    return "".join(code_of(path.read_text()) for path in files)
 
 
 def code_of(text: str) -> str:
@@ -52,28 +38,26 @@ def code_of(text: str) -> str:
     return ast.dump(tree)
 
 
-def seen() -> dict[str, list]:
+def test_steps_whose_code_changed_were_looked_at(rules, request):
     """By step: its version and a hash of its code."""
-    code = {step: "".join(code_of(path.read_text()) for path in files_of(step)) for step in versions.STEPS}
-    return {step: [versions.STEPS[step][0], hashlib.sha256(code[step].encode()).hexdigest()] for step in versions.STEPS}
-
-
-@pytest.mark.parametrize("step", versions.STEPS)
-def test_a_step_whose_code_changed_was_looked_at(step):
-    files = files_of(step)
-    assert files
-    assert all(path.is_file() for path in files)
+    now = {
+        step: [version, hashlib.sha256(code_of_step(step, rules).encode()).hexdigest()]
+        for step, (version, _) in versions.STEPS.items()
+    }
+    if request.config.getoption("--looked-at"):
+        SEEN.write_text(json.dumps(now, indent=1) + "\n")
     known = json.loads(SEEN.read_text())
-    assert seen()[step] == known.get(step), f"{step}: its code or version changed; {__doc__}"
+    changed = [step for step in now.keys() | known.keys() if now.get(step) != known.get(step)]
+    assert not changed, f"code or versions of {', '.join(changed)} changed; {__doc__}"
 
 
-def test_every_rule_with_a_script_has_a_version():
-    found = rules()
-    assert len(found) > 20
-    assert [name for name, (_, steps) in found.items() if not steps] == []
+def test_every_rule_with_a_script_has_a_version(rules):
+    scripted = {name: rule["steps"] for name, rule in rules.items() if rule["script"]}
+    assert len(scripted) > 20
+    assert [name for name, steps in scripted.items() if not steps] == []
     networks = {"memorability", "brain", "generalise", "audit_layer", "write_activations"}
-    assert {name for name, (_, steps) in found.items() if "layers" in steps} == networks
-    assert {step for _, steps in found.values() for step in steps} | {"architectures"} == set(versions.STEPS)
+    assert {name for name, steps in scripted.items() if "layers" in steps} == networks
+    assert {step for steps in scripted.values() for step in steps} | {"architectures"} == set(versions.STEPS)
 
 
 def test_comments_are_no_code():
@@ -81,7 +65,3 @@ def test_comments_are_no_code():
     assert code_of(plain) != code_of(plain.replace("1", "2"))
     told = '"""What."""\n# Why.\ndef f(x):\n    """More."""\n    return x + 1  # so\n'
     assert code_of(told) == code_of(plain)
-
-
-if __name__ == "__main__":
-    SEEN.write_text(json.dumps(seen(), indent=1) + "\n")

@@ -4,6 +4,37 @@ What they saw is the table of docs/reliability.md: `make reliability` writes it.
 """
 
 import pytest
+from stand_in import JOBS, STAND_IN, TABLE
+
+
+@pytest.fixture
+def study(finished_original, finished_study):
+    """The finished study, which would be scored again without a network."""
+    for name in ("memorability", "brain"):
+        script = finished_study / f"workflow/scripts/scores/{name}.py"
+        script.write_text(STAND_IN.format(finished=str(finished_original)))
+    return finished_study
+
+
+@pytest.fixture
+def unscored(study):
+    """Without its scores of memorability."""
+    for path in (TABLE, *JOBS):
+        (study / path).unlink()
+    return study
+
+
+@pytest.fixture
+def one_unscored(study):
+    """Without one layer's score of memorability, and the table of them."""
+    for path in (TABLE, JOBS[0]):
+        (study / path).unlink()
+    return study
+
+
+@pytest.fixture
+def undisturbed(finished_original, results_of):
+    return results_of(finished_original)
 
 
 @pytest.fixture

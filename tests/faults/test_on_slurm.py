@@ -1,43 +1,19 @@
 """Faults of a cluster, on a real Slurm: what happens to jobs, nodes and daemons in the middle of a run."""
 
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from typing import ClassVar
 
 import psutil
 import pytest
 import torch
+from runs import Run
 from safetensors.torch import load_file, save_file
+from stand_in import JOBS, TABLE
 
-pytestmark = [pytest.mark.slurm, pytest.mark.workflow, pytest.mark.xdist_group("slurm")]
+pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
 
-# Works while there is no file `hold`; jobs run in the study's folder.
-HELD_NETWORK = """
-import os, time
-import timm, torch
-
-class Held(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv = torch.nn.Conv2d(3, 8, 3)
-        self.fc = torch.nn.Linear(8, 5)
-    def get_classifier(self):
-        return self.fc
-    def forward(self, images):
-        while images.device.type != "meta" and os.path.exists("hold"):
-            open(f"reached.{os.getpid()}", "a").close()
-            time.sleep(0.1)
-        return self.fc(self.conv(images).mean((2, 3)))
-
-@timm.models.register_model
-def held(pretrained=False, **kwargs):
-    return Held()
-"""
 # Takes a tenth of a second a batch on any machine.
 SLOW_NETWORK = """
 import time
@@ -52,38 +28,8 @@ def slow(pretrained=False, **kwargs):
 PATIENT = ("--slurm-init-seconds-before-status-checks", "2")
 
 
-class Run:
-    """`snakemake --profile slurm` in the background, as from a terminal of its own; a test leaves none behind."""
-
-    all: ClassVar = []
-
-    def __init__(self, folder, *arguments):
-        self.file = folder / "said.txt"
-        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        with open(self.file, "w") as out:
-            # What a shell starts in the background hears no Ctrl-C otherwise.
-            command = ["env", "--default-signal=INT", sys.executable, "-m", "snakemake", "--profile", "slurm"]
-            command += [*PATIENT, *arguments]
-            self.process = subprocess.Popen(
-                command, cwd=folder, env=environment, stdout=out, stderr=out, start_new_session=True
-            )
-        self.all.append(self.process)
-
-    def said(self) -> str:
-        return self.file.read_text()
-
-    def ends_well(self) -> str:
-        assert self.process.wait(600) == 0, self.said()
-        return self.said()
-
-
-@pytest.fixture(autouse=True)
-def none_left():
-    yield
-    for process in Run.all:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-    Run.all.clear()
+def run_on_slurm(study, *arguments: str) -> Run:
+    return Run(study, "--profile", "slurm", *PATIENT, *arguments)
 
 
 def wait_for(holds, what: str, seconds: float = 120):
@@ -102,26 +48,13 @@ def said(log) -> str:
         return ""
 
 
-@pytest.fixture(scope="module")
-def undisturbed(make_tiny_study, configure, run_snakemake, tmp_path_factory):
-    """A study of two layers of one network that can be held up, of memorability alone, run on this machine."""
-    folder = make_tiny_study(tmp_path_factory.mktemp("undisturbed") / "study")
-    (folder / "held.py").write_text(HELD_NETWORK)
-    (folder / "models.tsv").write_text("model\ttimm_name\tweights\tlayers\nheld\theld\tuntrained\tconv,penultimate\n")
-    configure(folder, model_plugins=["held.py"], brain=None)
-    code, output = run_snakemake(folder, "--cores", "2", "--quiet", "rules")
-    assert code == 0, output
-    return folder
-
-
 @pytest.fixture
-def study(undisturbed, tmp_path):
-    """The same before its layers are scored; its jobs wait for `hold` to go."""
-    folder = shutil.copytree(undisturbed, tmp_path / "study")
-    shutil.rmtree(folder / "results")
-    (folder / "results").mkdir()
-    (folder / "hold").touch()
-    return folder
+def study(study):
+    """Without the scores of two layers and what came of them; jobs wait for `hold` to go."""
+    for path in (TABLE, *JOBS[:2]):
+        (study / path).unlink()
+    (study / "hold").touch()
+    return study
 
 
 @pytest.fixture
@@ -141,41 +74,41 @@ def let_go(study) -> None:
 
 
 def test_job_cancelled(slurm, study, undisturbed, reached, results_of, fault):
-    run = Run(study)
+    run = run_on_slurm(study)
     slurm("scancel", reached()[0])
     let_go(study)
     said = run.ends_well()
     assert "CANCELLED" in said
     assert "Trying to restart job" in said
-    assert results_of(study) == results_of(undisturbed)
+    assert results_of(study) == undisturbed
     fault("a Slurm job is cancelled", "an error that says CANCELLED; the run submits the job again by itself")
 
 
 def test_requeued_after_preemption(slurm, study, undisturbed, reached, results_of, fault):
-    run = Run(study)
+    run = run_on_slurm(study)
     slurm.preempt(reached()[0])
     let_go(study)
     said = run.ends_well()
     assert "Trying to restart job" not in said
-    assert results_of(study) == results_of(undisturbed)
+    assert results_of(study) == undisturbed
     fault("a job is preempted and requeued", "nothing: Slurm starts it again, and the run waits for it")
 
 
 def test_status_tells_running_from_queued(slurm, study, undisturbed, reached, run_snakemake, results_of):
     """Of two jobs the node has room for one: Snakemake submitted both, and only Slurm knows which of them runs."""
-    run = Run(study, "--set-resources", "memorability:mem_mb=40000")
+    run = run_on_slurm(study, "--set-resources", "memorability:mem_mb=40000")
     reached(1)
     wait_for(lambda: any(state == "PENDING" for _, state, _ in slurm.jobs()), "job that waits for memory")
     code, output = run_snakemake(study, "status", "--profile", "slurm")
     assert code == 0, output
-    assert re.search(r"^memorability +0 +2 +1 +1 +0 ", output, re.MULTILINE), output
+    assert re.search(r"^memorability +1 +3 +1 +1 +0 ", output, re.MULTILINE), output
     let_go(study)
     run.ends_well()
-    assert results_of(study) == results_of(undisturbed)
+    assert results_of(study) == undisturbed
 
 
 def test_node_drained(slurm, study, undisturbed, reached, results_of, fault):
-    run = Run(study, "--jobs", "1")
+    run = run_on_slurm(study, "--jobs", "1")
     reached(1)
     slurm("scontrol", "update", f"nodename={slurm.host}", "state=drain", "reason=test")
     let_go(study)
@@ -183,12 +116,12 @@ def test_node_drained(slurm, study, undisturbed, reached, results_of, fault):
     slurm("scontrol", "update", f"nodename={slurm.host}", "state=resume")
     said = run.ends_well()
     assert "Trying to restart job" not in said
-    assert results_of(study) == results_of(undisturbed)
+    assert results_of(study) == undisturbed
     fault("a node is drained in the middle", "nothing: its jobs end, others wait until it, or another, is there again")
 
 
 def test_node_goes_down(slurm, study, undisturbed, reached, results_of, fault):
-    run = Run(study)
+    run = run_on_slurm(study)
     reached()
     processes = [int(file.suffix[1:]) for file in study.glob("reached.*")]
     slurm("scontrol", "update", f"nodename={slurm.host}", "state=down", "reason=test")
@@ -200,32 +133,32 @@ def test_node_goes_down(slurm, study, undisturbed, reached, results_of, fault):
     time.sleep(5)
     slurm.start_now()
     run.ends_well()
-    assert results_of(study) == results_of(undisturbed)
+    assert results_of(study) == undisturbed
     fault("a node goes down", "nothing, or an error that says NODE_FAIL; its jobs run again when a node is there")
 
 
 def test_time_limit(slurm, study, undisturbed, reached, results_of, fault):
-    run = Run(study, "--set-resources", "memorability:runtime=1 if attempt == 1 else 60")
+    run = run_on_slurm(study, "--set-resources", "memorability:runtime=1 if attempt == 1 else 60")
     reached()
     wait_for(lambda: not slurm.running("rule_memorability"), "end of time", 240)
     let_go(study)
     said = run.ends_well()
     assert "TIMEOUT" in said
-    assert results_of(study) == results_of(undisturbed)
+    assert results_of(study) == undisturbed
     fault("a job reaches its time limit", "an error that says TIMEOUT; the run gives it more time, and tries it again")
 
 
 def test_memory_limit(slurm, study, undisturbed, results_of, fault):
     let_go(study)
-    run = Run(study, "--set-resources", "memorability:mem_mb=150 if attempt == 1 else 8000")
+    run = run_on_slurm(study, "--set-resources", "memorability:mem_mb=150 if attempt == 1 else 8000")
     said = run.ends_well()
     assert said.count("Trying to restart job") >= 2
-    assert results_of(study) == results_of(undisturbed)
+    assert results_of(study) == undisturbed
     fault("a job takes more memory than it asked for", "an error; the run asks for more, and tries it again")
 
 
 def test_controller_restarted(slurm, study, undisturbed, reached, results_of, fault):
-    run = Run(study)
+    run = run_on_slurm(study)
     reached()
     slurm.stop("slurmctld")
     time.sleep(8)  # A few looks at the queue are refused.
@@ -233,42 +166,41 @@ def test_controller_restarted(slurm, study, undisturbed, reached, results_of, fa
     slurm.wait_for("controller", slurm.answers)
     let_go(study)
     run.ends_well()
-    assert results_of(study) == results_of(undisturbed)
+    assert results_of(study) == undisturbed
     fault("slurmctld is restarted", "perhaps a warning; jobs run on meanwhile, and the run finds them again")
 
 
 def test_process_of_a_job_killed(slurm, study, undisturbed, reached, results_of, fault):
-    run = Run(study)
+    run = run_on_slurm(study)
     reached()
     psutil.Process(int(next(study.glob("reached.*")).suffix[1:])).kill()
     let_go(study)
     said = run.ends_well()
     assert "Trying to restart job" in said
-    assert results_of(study) == results_of(undisturbed)
+    assert results_of(study) == undisturbed
     fault("kill -9 of a job on its node", "an error that says FAILED; the run submits the job again by itself")
 
 
 def test_snakemake_killed(slurm, study, undisturbed, reached, results_of, fault):
     """Its jobs go on without it: they and those of the next run write the same."""
-    run = Run(study)
+    run = run_on_slurm(study)
     reached()
-    os.killpg(run.process.pid, signal.SIGKILL)
-    run.process.wait()
+    run.kill()
     let_go(study)
-    Run(study).ends_well()
-    assert results_of(study) == results_of(undisturbed)
+    run_on_slurm(study).ends_well()
+    assert results_of(study) == undisturbed
     fault("kill -9 of Snakemake on the login node", "the same command goes on; jobs that were running are run again")
 
 
 def test_interrupted(slurm, study, undisturbed, reached, results_of, fault):
-    run = Run(study)
+    run = run_on_slurm(study)
     reached()
     run.process.send_signal(signal.SIGINT)
     assert run.process.wait(120) != 0
     wait_for(lambda: not slurm.running(), "end of the jobs")
     let_go(study)
-    Run(study).ends_well()
-    assert results_of(study) == results_of(undisturbed)
+    run_on_slurm(study).ends_well()
+    assert results_of(study) == undisturbed
     fault("Ctrl-C", "its Slurm jobs are cancelled; the same command goes on")
 
 
@@ -287,7 +219,7 @@ def test_training_preempted_three_times(slurm, make_tiny_study, configure, run_s
     calm = shutil.copytree(study, tmp_path / "calm")
     code, output = run_snakemake(calm, "--cores", "2", "--quiet", "rules", "--", weights)
     assert code == 0, output
-    run = Run(study, "--", weights)
+    run = run_on_slurm(study, "--", weights)
     log = study / "logs/finetune/tiny/split_1.log"
     before, times = "", 0
     for _ in range(3):

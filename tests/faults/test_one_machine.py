@@ -5,13 +5,14 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from runs import Run
+from stand_in import JOBS, TABLE
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("snakemake")]
+pytestmark = [pytest.mark.workflow, pytest.mark.thorough]
 
 # A namespace of mounts is root's, or of a user who is root in it.
 APART = ["unshare", "--mount", *(["--map-root-user"] if os.geteuid() else [])]
@@ -19,66 +20,28 @@ mounts = pytest.mark.skipif(
     not shutil.which("unshare") or subprocess.run([*APART, "true"], capture_output=True).returncode != 0,
     reason="needs mounts of its own (unshare)",
 )
-ENVIRONMENT = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "SNAKEMAKE_PROFILE")}
 SCORES = ("--cores", "1", "--quiet", "rules", "--", "memorability_scores")
 BRAIN = ("--cores", "1", "--quiet", "rules", "--", "brain_scores")
-TABLE = "results/memorability.csv"
-JOBS = [f"results/memorability/mine/tiny/{layer}.csv" for layer in ("conv1.0", "layer2.0.act2", "penultimate")]
 PIXELS = "resources/pixels/datasets/mine/64x64-bilinear.npy"
 WEIGHTS = "resources/weights/tiny.safetensors"
 HOURS = 3600 * 3
 
 
-class Run:
-    """A `snakemake` under way in a folder, in a session of its own as in a terminal."""
-
-    def __init__(self, folder: Path, *arguments: str, mount: str = "", **environment: str):
-        self.folder, self.log = folder, folder.parent / "output"
-        # What a shell starts in the background, as the tests may be, hears no Ctrl-C otherwise.
-        command = ["env", "--default-signal=INT", sys.executable, "-m", "snakemake", *arguments]
-        if mount:
-            command = [*APART, "sh", "-ec", f'{mount}\nexec "$@"', "sh", *command]
-        with open(self.log, "w") as log:
-            self.process = subprocess.Popen(
-                command, cwd=folder, env=ENVIRONMENT | environment, stdout=log, stderr=log, start_new_session=True
-            )
-
-    def wait_for(self, condition) -> None:
-        """Until something is true, while the run goes on."""
-        deadline = time.monotonic() + 120
-        while not condition():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.02)
-
-    def jobs(self) -> list[int]:
-        """Process numbers of the scripts that the run has started."""
-        found = []
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                words = (process / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if len(words) > 1 and words[1].startswith(f"{self.folder}/.snakemake/scripts/".encode()):
-                found.append(int(process.name))
-        return found
-
-    def wait_for_the_second_job(self) -> None:
-        """Until one job is done and another has begun."""
-        self.wait_for(self.jobs)
-        first = self.jobs()
-        self.wait_for(lambda: (now := self.jobs()) and not set(now) & set(first))
-
-    def end(self) -> tuple[int, str]:
-        """(exit status, everything it printed), when it has ended."""
-        return self.process.wait(timeout=300), self.log.read_text()
-
-
 def again(folder: Path, *arguments: str) -> str:
     """What the same command prints, which comes to its end."""
-    code, output = Run(folder, *arguments).end()
-    assert code == 0, output
-    return output
+    return Run(folder, *arguments).ends_well()
+
+
+def wait_for_the_second_job(run: Run) -> None:
+    """Until one job is done and another has begun."""
+    run.wait_for(run.jobs)
+    first = run.jobs()
+    run.wait_for(lambda: (now := run.jobs()) and not set(now) & set(first))
+
+
+def mounted(commands: str) -> tuple[str, ...]:
+    """What a command begins with that is to have mounts of its own."""
+    return (*APART, "sh", "-ec", f'{commands}\nexec "$@"', "sh")
 
 
 def complaint(code: int, output: str) -> str:
@@ -98,27 +61,6 @@ def half_written(folder: Path) -> list[Path]:
     return [path for top in ("results", "resources") for path in (folder / top).rglob(".*")]
 
 
-@pytest.fixture
-def unscored(finished_study):
-    """The finished study without its scores of memorability."""
-    for path in (TABLE, *JOBS):
-        (finished_study / path).unlink()
-    return finished_study
-
-
-@pytest.fixture
-def one_unscored(finished_study):
-    """The finished study without one layer's score of memorability, and the table of them."""
-    for path in (TABLE, JOBS[0]):
-        (finished_study / path).unlink()
-    return finished_study
-
-
-@pytest.fixture
-def undisturbed(finished_original, results_of):
-    return results_of(finished_original)
-
-
 def test_a_job_is_killed(one_unscored, undisturbed, results_of, fault):
     run = Run(one_unscored, *SCORES)
     run.wait_for(run.jobs)
@@ -132,7 +74,7 @@ def test_a_job_is_killed(one_unscored, undisturbed, results_of, fault):
 
 def test_snakemake_is_killed(unscored, undisturbed, results_of, fault):
     run = Run(unscored, *SCORES)
-    run.wait_for_the_second_job()
+    wait_for_the_second_job(run)
     run.process.kill()  # Its job lives on, and writes while the next run does.
     run.process.wait()
     assert list((unscored / ".snakemake/locks").iterdir())
@@ -150,7 +92,7 @@ def test_snakemake_is_killed(unscored, undisturbed, results_of, fault):
 
 def test_ctrl_c(unscored, undisturbed, results_of, fault):
     run = Run(unscored, *SCORES)
-    run.wait_for_the_second_job()
+    wait_for_the_second_job(run)
     os.killpg(run.process.pid, signal.SIGINT)
     code, output = run.end()
     assert code != 0, output
@@ -164,17 +106,19 @@ def test_ctrl_c(unscored, undisturbed, results_of, fault):
 
 
 @mounts
-def test_scratch_is_full(one_unscored, undisturbed, results_of, configure, fault):
-    configure(one_unscored, resources={"memory_gb": 2, "scratch_gb": 0.05})
-    (one_unscored / "scratch").mkdir()
-    scratch = str(one_unscored / "scratch")
+def test_scratch_is_full(finished_study, undisturbed, results_of, configure, fault):
+    for path in (TABLE, JOBS[0]):
+        (finished_study / path).unlink()
+    configure(finished_study, resources={"memory_gb": 2, "scratch_gb": 0.05})
+    (finished_study / "scratch").mkdir()
+    scratch = str(finished_study / "scratch")
     command = ("--default-resources", f"tmpdir={scratch!r}", *SCORES)
-    line = complaint(*Run(one_unscored, *command, mount="mount -t tmpfs -o size=256k tmpfs scratch").end())
+    line = complaint(*Run(finished_study, *command, before=mounted("mount -t tmpfs -o size=256k tmpfs scratch")).end())
     assert "no room for" in line
     assert "in the job's tmpdir (No space left on device)" in line
-    assert half_written(one_unscored) == []
-    again(one_unscored, *command)
-    assert results_of(one_unscored) == undisturbed
+    assert half_written(finished_study) == []
+    again(finished_study, *command)
+    assert results_of(finished_study) == undisturbed
     assert [path for path in Path(scratch).rglob("*") if path.is_file()] == []
     fault(
         "the node's scratch (`tmpdir`) is full",
@@ -183,17 +127,17 @@ def test_scratch_is_full(one_unscored, undisturbed, results_of, configure, fault
     )
 
 
-def test_results_are_cut_short_and_emptied(finished_study, undisturbed, results_of, fault):
+def test_results_are_cut_short_and_emptied(study, undisturbed, results_of, fault):
     """While the run goes on, before it collects them: by a file server that lost what it had promised, say."""
-    files = [finished_study / path.replace("memorability/mine", "brain/simulated") for path in JOBS]
-    for path in (*files, finished_study / "results/brain.csv"):
+    files = [study / path.replace("memorability/mine", "brain/simulated") for path in JOBS]
+    for path in (*files, study / "results/brain.csv"):
         path.unlink()
     damages = {
         "it ends in the middle of a row": lambda whole: whole[: len(whole) - 20],
         "no row of tiny": lambda whole: b"".join(whole.splitlines(keepends=True)[:-1]),
         "the file is empty": lambda whole: b"",
     }
-    run, damaged = Run(finished_study, *BRAIN), {}
+    run, damaged = Run(study, *BRAIN), {}
     for wrong, damage in damages.items():
         run.wait_for(lambda: any(path.exists() and path not in damaged for path in files))
         (path,) = [path for path in files if path.exists() and path not in damaged]
@@ -201,19 +145,19 @@ def test_results_are_cut_short_and_emptied(finished_study, undisturbed, results_
         damaged[path] = wrong
     line = complaint(*run.end())
     for path, wrong in damaged.items():
-        assert f"{path.relative_to(finished_study)} ({wrong}" in line
+        assert f"{path.relative_to(study)} ({wrong}" in line
         assert not path.exists()
     assert "give the same command again, which makes them anew" in line
-    assert not (finished_study / "results/brain.csv").exists()
-    again(finished_study, *BRAIN)
-    assert results_of(finished_study) == undisturbed
+    assert not (study / "results/brain.csv").exists()
+    again(study, *BRAIN)
+    assert results_of(study) == undisturbed
 
     # Whose time did not change is not looked at: the table that it went into is whole.
     times = files[0].stat()
     files[0].write_bytes(b"")
     os.utime(files[0], ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert "Nothing to be done" in again(finished_study, *BRAIN)
-    assert (finished_study / "results/brain.csv").read_bytes() == undisturbed["results/brain.csv"]
+    assert "Nothing to be done" in again(study, *BRAIN)
+    assert (study / "results/brain.csv").read_bytes() == undisturbed["results/brain.csv"]
     fault(
         "result files of jobs are cut in the middle of a row, cut at the end of a row, or emptied",
         "Before they become a table, one line names every damaged file and what is wrong with it; they are "
@@ -243,7 +187,7 @@ def test_staged_files_are_deleted(unscored, undisturbed, results_of, fault):
 @mounts
 def test_results_are_read_only(one_unscored, undisturbed, results_of, fault):
     mount = "mount --bind results results\nmount -o remount,bind,ro results"
-    line = complaint(*Run(one_unscored, *SCORES, mount=mount).end())
+    line = complaint(*Run(one_unscored, *SCORES, before=mounted(mount)).end())
     assert line == "memscore: error: results: Read-only file system; make it writable, and give the same command again"
     again(one_unscored, *SCORES)
     assert results_of(one_unscored) == undisturbed
@@ -266,7 +210,7 @@ def test_the_disk_is_full(one_unscored, undisturbed, results_of, fault):
             "cat /dev/zero > results/filler 2> /dev/null || true",
         )
     )
-    line = complaint(*Run(one_unscored, *SCORES, mount=mount).end())
+    line = complaint(*Run(one_unscored, *SCORES, before=mounted(mount)).end())
     assert f"{JOBS[0]}: No space left on device; make room there, and give the same command again" in line
     again(one_unscored, *SCORES)
     assert results_of(one_unscored) == undisturbed

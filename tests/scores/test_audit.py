@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-pytestmark = [pytest.mark.workflow, pytest.mark.parity, pytest.mark.xdist_group("snakemake")]
+pytestmark = [pytest.mark.workflow, pytest.mark.parity]
 
 
 def test_audit_of_a_finished_study(finished_study, configure, run_snakemake):

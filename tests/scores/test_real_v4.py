@@ -113,8 +113,7 @@ def test_averages_have_no_ceiling_and_pool_without_one(directory):
 
 
 @pytest.mark.workflow
-@pytest.mark.slow
-@pytest.mark.xdist_group("studies")
+@pytest.mark.thorough
 def test_v4_study(directory, make_study_folder, tmp_path, run_snakemake):
     """config/v4.yaml with fewer layers: middle layers of the trained network are V4's, the untrained one's are not."""
     folder = make_study_folder(tmp_path / "study")

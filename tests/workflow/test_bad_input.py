@@ -2,9 +2,8 @@
 
 import pandas as pd
 import pytest
-import torch
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("snakemake")]
+pytestmark = pytest.mark.workflow
 
 PIXELS = "resources/pixels/datasets/mine/64x64-bilinear.npy"
 WEIGHTS = "resources/weights/tiny.safetensors"
@@ -40,11 +39,6 @@ def check_refused_at_once(folder, run_snakemake, words) -> None:
     assert files(folder) == []
 
 
-def test_unknown_config_key(tiny_study, run_snakemake, configure):
-    configure(tiny_study, bath_size=16)
-    check_refused_at_once(tiny_study, run_snakemake, ["config: unknown key 'bath_size'", "config/config.yaml"])
-
-
 def test_unknown_timm_model(tiny_study, run_snakemake):
     (tiny_study / "models.tsv").write_text("model\ttimm_name\tweights\nmine\ttf_efficientnet_lte0\tuntrained\n")
     words = ["models.tsv: model 'mine'", "'tf_efficientnet_lte0'", "tf_efficientnet_lite0"]
@@ -70,30 +64,6 @@ def test_bad_image_in_the_middle(tiny_study, run_snakemake):
     code, output = run_snakemake(tiny_study, "--cores", "2", PIXELS)
     assert code == 0, output
     assert PIXELS in files(tiny_study)
-
-
-def test_bad_line_in_the_stimulus_table(tiny_study, run_snakemake):
-    table = (tiny_study / "mine.csv").read_text().splitlines()
-    table[7] = table[7].partition(",")[0] + ",62"
-    (tiny_study / "mine.csv").write_text("\n".join(table))
-    complaint(run_snakemake(tiny_study, "--cores", "2", PIXELS), ["mine.csv: line 8", "62", "[0, 1]"])
-    assert files(tiny_study) == []
-
-
-def test_weights_that_do_not_fit(tiny_study, run_snakemake):
-    torch.save({"conv1.weight": torch.zeros(4, 3, 3, 3)}, tiny_study / "lab.pth")
-    (tiny_study / "models.tsv").write_text("model\ttimm_name\tweights\ntiny\ttest_resnet\tlab.pth\n")
-    words = ["lab.pth: has no conv1.0.weight (77 of 77 missing)", "another architecture"]
-    complaint(run_snakemake(tiny_study, "--cores", "2", WEIGHTS), words)
-    assert files(tiny_study) == []
-
-
-def test_weights_file_that_went_missing(finished_study, run_snakemake):
-    """Snakemake would take the weights staged before, and the table would call them trained."""
-    (finished_study / "models.tsv").write_text("model\ttimm_name\tweights\ntiny\ttest_resnet\tlab.pth\n")
-    before = (finished_study / "results/layers.csv").read_bytes()
-    complaint(run_snakemake(finished_study, "--cores", "2"), ["models.tsv", "'tiny'", "lab.pth"])
-    assert (finished_study / "results/layers.csv").read_bytes() == before
 
 
 def test_layers_that_say_nothing_do_not_stop_the_study(finished_study, run_snakemake, configure, add_lab_network):
@@ -136,9 +106,3 @@ def test_too_few_reference_images(tiny_study, run_snakemake, configure):
     complaint(run_snakemake(tiny_study, "--cores", "2", REFERENCES), words)
     assert REFERENCES not in files(tiny_study)
     assert f"{MINE}/stimuli.csv" in files(tiny_study)
-
-
-def test_no_such_reference_images(tiny_study, run_snakemake, configure):
-    configure(tiny_study, reduction={"pca": 1000, "pca_images": "imagenet/val"})
-    words = ["config: reduction: pca_images: 'imagenet/val'", "mine, tiles)", "nor a folder"]
-    check_refused_at_once(tiny_study, run_snakemake, words)

@@ -5,10 +5,6 @@ import json
 import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +15,11 @@ import torch
 import xarray as xr
 import yaml
 from PIL import Image
+from runs import Run
 
 from memscore import libraries
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("snakemake")]
+pytestmark = pytest.mark.workflow
 
 AFTER_THE_LAST_JOB = {
     "results/memorability.csv",
@@ -112,42 +109,14 @@ def test_each_job_is_planned_once(tiny_study, planned, configure, layers_per_job
     assert planned(tiny_study) == STAGED | weights | jobs | training_of("b") | rest
 
 
-def test_job_counts_of_a_clean_folder(tiny_study, job_counts):
-    assert job_counts(tiny_study) == {
-        "stage_dataset": 1,
-        "check_images": 1,
-        "select_stimuli": 1,
-        "stage_stimuli": 1,
-        "stage_benchmark": 2,
-        "stage_weights": 1,
-        "pixels": 2,
-        "memorability": 3,
-        "brain": 3,
-        "collect_memorability": 1,
-        "collect_brain": 1,
-        "layers": 1,
-        "consistency": 1,
-        "record": 5,
-        "provenance": 1,
-        "depth_profile": 1,
-        "correlations": 1,
-        "relation_figures": 1,
-        "summary": 1,
-        "all": 1,
-    }
-
-
 def weights_of(model):
     return {f"resources/weights/{model}.safetensors", f"results/provenance/weights/{model}.json"}
 
 
-def test_every_wildcard_is_one_name(repository):
+def test_every_wildcard_is_one_name(rules):
     """`results/generalisation/{fitted}/{tested}.csv` would match every layer's file below, and ask for all of them."""
-    rules = "\n".join(path.read_text() for path in (repository / "workflow/rules").glob("*.smk"))
-    outputs = re.findall(r"^    output:\n((?: {8}.*\n|\n)+)", rules, re.MULTILINE)
-    wildcards = set(re.findall(r"{(\w+)}", "".join(outputs)))
-    constraints = rules.partition("wildcard_constraints:\n")[2]
-    assert {"set", "fitted"} < wildcards <= set(re.findall(r'^    (\w+)="\[\^/\]\+",$', constraints, re.MULTILINE))
+    assert rules["collect_across"]["wildcards"] == ["fitted", "tested"]
+    assert {name: rule["spans"] for name, rule in rules.items() if rule["spans"]} == {}
 
 
 def test_nothing_is_planned_for_a_finished_study(finished_study, job_counts, planned):
@@ -177,13 +146,13 @@ def test_one_number_runs_again(finished_study, run_snakemake, planned):
     assert planned(finished_study) == set()
 
 
-def test_a_photograph_replaced_under_its_name_runs_what_saw_it(tiny_study, planned, run_snakemake):
+def test_a_photograph_replaced_under_its_name_runs_what_saw_it(staged_study, planned, run_snakemake):
     """Its own set, and not the others'; once."""
-    code, output = run_snakemake(tiny_study, "--cores", "2", "--quiet", "rules")
+    code, output = run_snakemake(staged_study, "--cores", "2", "--quiet", "rules")
     assert code == 0, output
-    assert planned(tiny_study) == set()
-    photograph = Path(pd.read_csv(tiny_study / "resources/stimuli/datasets/mine/stimuli.csv")["path"][3])
-    scores = tiny_study / "results/memorability/mine/tiny/conv1.0.csv"
+    assert planned(staged_study) == set()
+    photograph = Path(pd.read_csv(staged_study / "resources/stimuli/datasets/mine/stimuli.csv")["path"][3])
+    scores = staged_study / "results/memorability/mine/tiny/conv1.0.csv"
     before = scores.read_text()
     with Image.open(photograph) as image:
         image.convert("RGB").transpose(Image.Transpose.ROTATE_180).save(photograph)
@@ -191,13 +160,13 @@ def test_a_photograph_replaced_under_its_name_runs_what_saw_it(tiny_study, plann
     seen = {f"resources/stimuli/datasets/mine/{name}.csv" for name in ("images", "stimuli", "duplicates")}
     pixels = {"resources/pixels/datasets/mine/64x64-bilinear.npy"}
     noted = {"results/provenance/datasets/mine.json"}
-    assert planned(tiny_study) == (
+    assert planned(staged_study) == (
         jobs | seen | pixels | noted | CONSISTENCY | AFTER_THE_LAST_JOB - {"results/brain.csv"}
     )
-    code, output = run_snakemake(tiny_study, "--cores", "2", "--quiet", "rules")
+    code, output = run_snakemake(staged_study, "--cores", "2", "--quiet", "rules")
     assert code == 0, output
     assert scores.read_text() != before
-    assert planned(tiny_study) == set()
+    assert planned(staged_study) == set()
 
 
 def test_a_line_more_runs_that_model_only(finished_study, planned):
@@ -385,11 +354,18 @@ def test_a_run_sweeps_what_a_killed_one_left(finished_study, run_snakemake):
     assert not stale.exists()
 
 
-def test_half_a_study_says_what_is_null(finished_study, run_snakemake):
-    (finished_study / "mine.yaml").write_text("memorability: null\n")
-    code, output = run_snakemake(finished_study, "--configfile", "mine.yaml", "--cores", "1", "memorability_scores")
+def test_a_target_of_what_the_study_has_not_says_what_to_name(tiny_study, run_snakemake, configure):
+    configure(tiny_study, memorability=None)
+    targets = ("memorability_scores", "generalisation", "finetuned", "predict")
+    code, output = run_snakemake(tiny_study, "--cores", "1", *targets)
     assert code == 0, output
-    assert "config: memorability is null" in output
+    for words in (
+        "config: memorability is null",
+        "config: generalisation is null; name two or more of the datasets",
+        "Nothing to fine-tune",
+        "name a folder, --config images=<folder>",
+    ):
+        assert words in output
 
 
 def test_settings_that_change_numbers_run_what_they_change(finished_study, planned, configure):
@@ -415,30 +391,15 @@ def test_a_comment_runs_nothing(finished_study, job_counts):
     assert job_counts(finished_study) == {}
 
 
-def scored_again(finished_study, run_snakemake, cores) -> None:
-    """Compute the table of all layers anew, from what is staged."""
-    for path in sorted((finished_study / "results").rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    code, output = run_snakemake(finished_study, "--cores", str(cores), "--quiet", "rules", "--", "results/layers.csv")
-    assert code == 0, output
-
-
 TABLES = ("results/layers.csv", "results/memorability.csv", "results/brain.csv")
 
 
-@pytest.mark.parametrize(
-    ("layers_per_job", "scratch_gb"),
-    [(3, None), (None, 0.05), (None, 0.004)],  # 0.004: a layer of the 240 tiles a pass
-    ids=["in memory", "in scratch", "in scratch, several passes"],
-)
-def test_neither_cut_nor_passes_nor_cores_change_a_byte(
-    finished_original, finished_study, run_snakemake, configure, layers_per_job, scratch_gb
-):
-    """All layers in one job on one core, against one layer a job on two."""
-    configure(finished_study, layers_per_job=layers_per_job)
-    if scratch_gb:
-        configure(finished_study, resources={"memory_gb": 2, "scratch_gb": scratch_gb})
-    scored_again(finished_study, run_snakemake, cores=1)
+def test_neither_cut_nor_passes_nor_cores_change_a_byte(finished_original, finished_study, run_snakemake, configure):
+    """All layers in one job on one core, in scratch and a layer of the 240 tiles a pass, against one a job on two."""
+    configure(finished_study, layers_per_job=None, resources={"memory_gb": 2, "scratch_gb": 0.004})
+    shutil.rmtree(finished_study / "results")
+    code, output = run_snakemake(finished_study, "--cores", "1", "--quiet", "rules", "--", "results/layers.csv")
+    assert code == 0, output
     assert os.listdir(finished_study / "results/brain/simulated/tiny") == ["conv1.0..penultimate.csv"]
     for table in TABLES:
         assert (finished_study / table).read_bytes() == (finished_original / table).read_bytes()
@@ -460,33 +421,17 @@ def test_layers_per_job_changed_half_way(finished_original, finished_study, run_
     assert planned(finished_study) == set()
 
 
-def test_batch_size_changes_no_number(finished_original, finished_study, run_snakemake, configure):
-    configure(finished_study, layers_per_job=3, batch_size=7)
-    scored_again(finished_study, run_snakemake, cores=2)
-    before, after = (pd.read_csv(folder / "results/layers.csv") for folder in (finished_original, finished_study))
-    assert list(before) == list(after)
-    numbers = before.select_dtypes("number").columns
-    assert np.allclose(before[numbers], after[numbers], rtol=0, atol=1e-5, equal_nan=True)
-    others = before.columns.difference(numbers)
-    assert before[others].equals(after[others])
-
-
-def test_memorability_scores_need_no_brain(tiny_study, planned):
-    (tiny_study / "mine.yaml").write_text("brain: null\n")
+@pytest.mark.parametrize(
+    ("targets", "left_out", "others"),
+    [("memorability", "brain", "benchmarks"), ("brain", "memorability", "datasets")],
+)
+def test_each_half_is_scored_without_the_other(tiny_study, planned, targets, left_out, others):
+    (tiny_study / "mine.yaml").write_text(f"{left_out}: null\n")
     jobs = jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate")
-    expected = {path for path in jobs | STAGED if "brain" not in path and "benchmarks" not in path}
-    expected |= {"resources/weights/tiny.safetensors", "results/memorability.csv"}
-    assert planned(tiny_study, "--configfile", "mine.yaml", "--", "memorability_scores") == expected
-    assert planned(tiny_study, "--", "memorability_scores") == expected
-
-
-def test_brain_scores_need_no_memorability(tiny_study, planned):
-    (tiny_study / "mine.yaml").write_text("memorability: null\n")
-    jobs = jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate")
-    expected = {path for path in jobs | STAGED if "memorability" not in path and "datasets" not in path}
-    expected |= {"resources/weights/tiny.safetensors", "results/brain.csv"}
-    assert planned(tiny_study, "--configfile", "mine.yaml", "--", "brain_scores") == expected
-    assert planned(tiny_study, "--", "brain_scores") == expected
+    expected = {path for path in jobs | STAGED if left_out not in path and others not in path}
+    expected |= {"resources/weights/tiny.safetensors", f"results/{targets}.csv"}
+    assert planned(tiny_study, "--configfile", "mine.yaml", "--", f"{targets}_scores") == expected
+    assert planned(tiny_study, "--", f"{targets}_scores") == expected
 
 
 @pytest.mark.parametrize(
@@ -515,21 +460,13 @@ def test_half_a_study_comes_to_its_end(finished_study, run_snakemake, half, scor
     assert "Untrained, tiny reaches at most" in page
 
 
-def test_slurm_profile_asks_for_a_gpu_where_networks_run(tiny_study, run_snakemake):
-    assert (tiny_study / "slurm/config.yaml").exists()
-    for rules in (tiny_study / "workflow/rules").glob("*.smk"):  # Snakemake shows a job's message or its resources.
-        rules.write_text(re.sub(r"^    message:\n(        .*\n)+", "", rules.read_text(), flags=re.MULTILINE))
-    code, output = run_snakemake(tiny_study, "--profile", "slurm", "--dry-run")
-    assert code == 0, output
-    jobs = re.split(r"^rule (\w+):$", output, flags=re.MULTILINE)[1:]
-    asking = {
-        (rule, gres)
-        for rule, text in zip(jobs[::2], jobs[1::2], strict=True)
-        for gres in re.findall(r"gres=([^,\s]+)", text)
-    }
-    assert asking == {("memorability", "gpu:1"), ("brain", "gpu:1")}
+def test_slurm_profile_asks_for_a_gpu_where_networks_run(rules):
+    asking = {name for name, rule in rules.items() if rule["resources"].get("gres") == "gpu:1"}
+    with_network = {"memorability", "brain", "generalise", "audit_layer", "write_activations", "recognition"}
+    assert asking == with_network | {"finetune", "peer", "predictor", "predict_images"}
 
 
+@pytest.mark.thorough
 def test_run_killed_between_two_passes_resumes(tiny_study, run_snakemake, configure, add_lab_network):
     write_models(tiny_study)
     add_lab_network(tiny_study, layers="conv,penultimate")
@@ -539,20 +476,9 @@ def test_run_killed_between_two_passes_resumes(tiny_study, run_snakemake, config
     wait.touch()
     scratch.mkdir()
     arguments = ["--cores", "1", "--quiet", "rules", "--default-resources", f"tmpdir={str(scratch)!r}"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "snakemake", *arguments, "--", "memorability_scores"],
-        cwd=tiny_study,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 120
-    while wait.stat().st_size < 4:  # the first of three batches of the second pass
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    run = Run(tiny_study, *arguments, "--", "memorability_scores")
+    run.wait_for(lambda: wait.stat().st_size > 3)  # the first of three batches of the second pass
+    run.kill()
     assert not list((tiny_study / "results").rglob("*.csv")), "a job cut short left what looks finished"
     assert not list(scratch.iterdir())
 

@@ -1,28 +1,27 @@
 """The default study, whole and for real: it must find the answer that was built into it."""
 
-import shutil
-
 import numpy as np
 import pandas as pd
 import pytest
-import xarray as xr
+
+from memscore.analysis import statistics
 
 AREAS = ["V1", "V2", "V4", "IT"]
+BENCHMARKS = [f"simulated.{area}" for area in AREAS]
 MARGIN = 0.2  # of IT's correlation with memorability over the next area's
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("studies")]
+pytestmark = [pytest.mark.workflow, pytest.mark.thorough, pytest.mark.xdist_group("default study")]
 
 
-def check_known_answer(folder) -> None:
+def check_known_answer(layers: pd.DataFrame) -> None:
     """Assert what must come out of the default study."""
-    layers = pd.read_csv(folder / "results/layers.csv")
     trained, control = layers[layers["trained"]], layers[~layers["trained"]]
 
     best = [trained.groupby("model")[f"simulated.{area}.score"].idxmax() for area in AREAS]
     peaks = [trained.loc[rows, "depth"].mean() for rows in best]
     assert (np.diff(peaks) > 0).all(), f"similarity does not peak ever deeper from V1 to IT: {peaks}"
 
-    correlations = pd.read_csv(folder / "results/correlations.csv")
+    correlations = statistics.relate(layers, BENCHMARKS)
     pooled = correlations[correlations["scope"] == "all trained"].set_index("benchmark")["spearman"]
     others = [pooled[f"simulated.{area}"] for area in AREAS if area != "IT"]
     assert pooled["simulated.IT"] > max(others) + MARGIN, f"IT does not stand out: {pooled.to_dict()}"
@@ -33,31 +32,36 @@ def check_known_answer(folder) -> None:
 
 
 @pytest.fixture(scope="module")
-def default_study(tmp_path_factory, make_study_folder, run_snakemake):
-    """The finished default study: one job per (model, layer)."""
+def default_study(tmp_path_factory, make_study_folder, configure, start_snakemake):
+    """The finished default study, all layers of a network in one job, as a user starts it."""
     folder = make_study_folder(tmp_path_factory.mktemp("default"))
-    code, output = run_snakemake(folder, "--cores", "2", "--quiet", "rules")
+    configure(folder, layers_per_job=None)
+    code, output = start_snakemake(folder, "--cores", "2", "--quiet", "rules")
     assert code == 0, output
     return folder
 
 
-@pytest.fixture
-def variant(default_study, tmp_path, make_study_folder):
-    """A copy of the staged default study, whose results are to be computed anew."""
-    folder = make_study_folder(tmp_path / "variant")
-    shutil.copytree(default_study / "resources", folder / "resources", dirs_exist_ok=True)
-    return folder
+@pytest.fixture(scope="module")
+def layers(default_study):
+    return pd.read_csv(default_study / "results/layers.csv")
 
 
-def rerun(folder, run_snakemake) -> None:
-    """Score all layers of a network in one job, from what is staged in `folder`."""
-    arguments = ["--cores", "2", "--quiet", "rules", "--rerun-triggers", "mtime", "--config", "layers_per_job=10"]
-    code, output = run_snakemake(folder, "results/correlations.csv", *arguments)
-    assert code == 0, output
+def test_finds_the_known_answer(default_study, layers):
+    check_known_answer(layers)
+    written = pd.read_csv(default_study / "results/correlations.csv")
+    pd.testing.assert_frame_equal(written, statistics.relate(layers, BENCHMARKS), check_dtype=False)
 
 
-def test_finds_the_known_answer(default_study):
-    check_known_answer(default_study)
+def test_shuffled_memorability_is_not_believed(layers):
+    shuffled = np.random.default_rng(0).permutation(layers["memorability"])
+    with pytest.raises(AssertionError, match=r"stand out|memorability"):
+        check_known_answer(layers.assign(memorability=shuffled))
+
+
+def test_swapped_areas_are_not_believed(layers):
+    scores = [f"simulated.{area}.score" for area in ("V1", "IT")]
+    with pytest.raises(AssertionError, match="peak"):
+        check_known_answer(layers.rename(columns=dict(zip(scores, scores[::-1], strict=True))))
 
 
 def test_networks_are_trained_too_and_the_report_says_what_came_of_it(default_study):
@@ -82,28 +86,3 @@ def test_report_builds_and_states_the_answer(default_study, run_snakemake):
     page = (default_study / "results/report.html").read_text(encoding="utf-8")
     for words in ("Which representations inside a network", "are more like", "viewers of this study are simulated"):
         assert words in page
-
-
-def test_ten_layers_a_job_give_the_same_table(default_study, variant, run_snakemake):
-    rerun(variant, run_snakemake)
-    assert (variant / "results/layers.csv").read_bytes() == (default_study / "results/layers.csv").read_bytes()
-
-
-def test_shuffled_memorability_is_not_believed(variant, run_snakemake):
-    path = variant / "resources/stimuli/datasets/tiles/stimuli.csv"
-    table = pd.read_csv(path)
-    table["memorability"] = np.random.default_rng(0).permutation(table["memorability"])
-    table.to_csv(path, index=False)
-    rerun(variant, run_snakemake)
-    with pytest.raises(AssertionError, match=r"stand out|memorability"):
-        check_known_answer(variant)
-
-
-def test_swapped_areas_are_not_believed(variant, run_snakemake):
-    paths = [variant / f"resources/benchmarks/simulated.{area}.nc" for area in ("V1", "IT")]
-    swapped = [xr.load_dataset(path) for path in reversed(paths)]
-    for path, benchmark in zip(paths, swapped, strict=True):
-        benchmark.to_netcdf(path)
-    rerun(variant, run_snakemake)
-    with pytest.raises(AssertionError, match="peak"):
-        check_known_answer(variant)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("snakemake")]
+pytestmark = pytest.mark.workflow
 
 MODULE = """
 configfile: "config/config.yaml"
@@ -53,9 +53,9 @@ metadata.version = version
 
 
 @pytest.fixture
-def study_elsewhere(make_tiny_study, tmp_path):
+def study_elsewhere(staged_original, tmp_path):
     """(folder of a tiny study without the workflow, the workflow's own folder): both have spaces and accents."""
-    study = make_tiny_study(tmp_path / "mémoire d'été" / "study")
+    study = shutil.copytree(staged_original, tmp_path / "mémoire d'été" / "study")
     workflow = tmp_path / "wörk flow" / "memscore"
     workflow.mkdir(parents=True)
     for name in ("Snakefile", "workflow", "envs"):

@@ -1,11 +1,8 @@
 """`snakemake finetuned`, for real: a small network, 48 images, and what must not be seen in training."""
 
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -14,27 +11,28 @@ import psutil
 import pytest
 import timm
 import torch
+from runs import Run
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("studies")]
+pytestmark = pytest.mark.workflow
 
 RECIPE = {"splits": [1, 2], "epochs": 2, "batch_size": 8, "learning_rate": 0.003}
 WEIGHTS = "resources/weights/tiny.tuned-1.safetensors"
 
 
 @pytest.fixture
-def trained_study(tiny_study, configure):
+def trained_study(staged_study, configure):
     """The tiny study with a network that has weights of its own; an untrained one beside it is not tuned."""
     torch.manual_seed(3)
-    save_file(timm.create_model("test_resnet").state_dict(), tiny_study / "tiny.safetensors")
-    (tiny_study / "models.tsv").write_text(
+    save_file(timm.create_model("test_resnet").state_dict(), staged_study / "tiny.safetensors")
+    (staged_study / "models.tsv").write_text(
         "model\ttimm_name\tweights\tlayers\n"
         "tiny\ttest_resnet\ttiny.safetensors\tconv1.0,penultimate\n"
         "control\ttest_resnet\tuntrained\tpenultimate\n"
     )
-    configure(tiny_study, finetune=RECIPE)
-    return tiny_study
+    configure(staged_study, finetune=RECIPE)
+    return staged_study
 
 
 def trainings(run_snakemake, folder, *arguments) -> set[str]:
@@ -103,6 +101,7 @@ def kill_training(folder, number) -> bool:
     return False
 
 
+@pytest.mark.thorough
 def test_killed_twice_it_ends_with_the_same_weights(trained_study, run_snakemake, configure, tmp_path):
     """kill -9 and a scheduler's SIGTERM, each in the middle of a try: one command sees it through."""
     configure(trained_study, finetune={"splits": [1], "epochs": 150, "patience": 150})
@@ -110,15 +109,11 @@ def test_killed_twice_it_ends_with_the_same_weights(trained_study, run_snakemake
     stopped = shutil.copytree(trained_study, tmp_path / "stopped")
     code, output = run_snakemake(trained_study, *arguments)
     assert code == 0, output
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    with open(tmp_path / "output.txt", "w") as output:
-        command = [sys.executable, "-m", "snakemake", *arguments]
-        process = subprocess.Popen(command, cwd=stopped, env=environment, stdout=output, stderr=output)
-        assert kill_training(stopped, signal.SIGKILL)
-        time.sleep(1)  # The killed try's checkpoint is older than what the next one is waited for with.
-        assert kill_training(stopped, signal.SIGTERM)
-        assert process.wait(timeout=300) == 0, (tmp_path / "output.txt").read_text()
-    said = (tmp_path / "output.txt").read_text()
+    run = Run(stopped, *arguments)
+    assert kill_training(stopped, signal.SIGKILL)
+    time.sleep(1)  # The killed try's checkpoint is older than what the next one is waited for with.
+    assert kill_training(stopped, signal.SIGTERM)
+    said = run.ends_well()
     assert said.count("goes on after step") == 2
     assert "the next try goes on from there" in said
     tensors, again = load_file(trained_study / WEIGHTS), load_file(stopped / WEIGHTS)
@@ -176,7 +171,3 @@ def test_what_cannot_be_tuned_is_said(trained_study, run_snakemake, configure):
     assert "config: finetune: models: 'tinny' is not in the model table (tiny, control)" in output
     configure(trained_study, finetune={"models": ["control"]})
     assert trainings(run_snakemake, trained_study) == set()
-    configure(trained_study, finetune={"splits": None, "models": None})
-    code, output = run_snakemake(trained_study, "finetuned", "--cores", "1")
-    assert code == 0, output
-    assert "Nothing to fine-tune" in output

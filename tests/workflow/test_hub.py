@@ -8,13 +8,13 @@ import pytest
 import timm
 from safetensors.torch import save
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("snakemake")]
+pytestmark = pytest.mark.workflow
 
 COMMIT = "8d5a29aa6c4f44d3a2b9c1e07a4f6b1d5c3e2f10"
 
 
 @pytest.fixture
-def hub(serve, tmp_path, monkeypatch):
+def hub(serve, start_forks, tmp_path):
     """A hub on loopback with one network, `lab/net`, of seven classes; nothing is cached."""
     network = timm.create_model("test_resnet", num_classes=7)
     config = {"architecture": "test_resnet", "num_classes": 7, "pretrained_cfg": network.pretrained_cfg}
@@ -28,8 +28,7 @@ def hub(serve, tmp_path, monkeypatch):
         return 200, {"ETag": f'"{tag}"', "X-Repo-Commit": COMMIT}, files[name]
 
     server = serve(answer)
-    for name, value in {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hub"), "HF_HUB_DISABLE_XET": "1"}.items():
-        monkeypatch.setenv(name, value)
+    server.told = start_forks(HF_ENDPOINT=server.url, HF_HOME=str(tmp_path / "hub"), HF_HUB_DISABLE_XET="1")
     return server
 
 
@@ -40,8 +39,8 @@ def study_of(tiny_study, name):
 
 
 @pytest.mark.parametrize("name", ["hf-hub:lab/net", f"hf-hub:lab/net@{COMMIT}"])
-def test_jobs_need_no_hub(tiny_study, hub, run_snakemake, tmp_path, name):
-    study = study_of(tiny_study, name)
+def test_jobs_need_no_hub(tiny_study, hub, tmp_path, name):
+    study, run_snakemake = study_of(tiny_study, name), hub.told.snakemake
     code, output = run_snakemake(study, "--cores", "1", "--quiet", "rules", "--", "resources/weights/net.safetensors")
     assert code == 0, output
     hub.stop()
@@ -56,8 +55,8 @@ def test_jobs_need_no_hub(tiny_study, hub, run_snakemake, tmp_path, name):
     assert (noted["source"], noted["revision"]) == ("timm", COMMIT)
 
 
-def test_a_hub_that_does_not_know_is_told_in_a_line(tiny_study, hub, run_snakemake):
-    code, output = run_snakemake(study_of(tiny_study, "hf-hub:lab/other"), "--dry-run")
+def test_a_hub_that_does_not_know_is_told_in_a_line(tiny_study, hub):
+    code, output = hub.told.snakemake(study_of(tiny_study, "hf-hub:lab/other"), "--dry-run")
     assert code != 0
     assert "hf-hub:lab/other: the hub does not say what it is: " in output
     assert "Traceback" not in output

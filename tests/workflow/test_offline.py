@@ -1,11 +1,8 @@
 """Compute nodes have no internet: what is staged is all that a study needs, and no other rule could fetch anything."""
 
 import ast
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +13,7 @@ from safetensors.torch import save_file
 
 import memscore
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("snakemake")]
+pytestmark = pytest.mark.workflow
 
 PACKAGE = Path(memscore.__file__).parent
 # Of the README: stage_stimuli goes before stage_benchmark, and Snakemake starts nothing after what --until names.
@@ -47,7 +44,9 @@ def study(tiny_study, configure):
     return tiny_study
 
 
-def test_after_staging_no_network_and_no_cache_is_needed(study, run_snakemake, cut_off, repository, tmp_path):
+def test_after_staging_no_network_and_no_cache_is_needed(
+    study, run_snakemake, start_forks, cut_off, repository, tmp_path
+):
     """A whole study: trained, scored, predicting, audited, reported."""
     assert f"--until {' '.join(FETCH_FIRST)}\n" in (repository / "README.md").read_text(encoding="utf-8")
     code, output = run_snakemake(study, "--cores", "2", "--quiet", "rules", "--until", *FETCH_FIRST)
@@ -56,25 +55,11 @@ def test_after_staging_no_network_and_no_cache_is_needed(study, run_snakemake, c
     empty = {name: str(tmp_path / "empty" / name.lower()) for name in CACHES}
     for folder in empty.values():
         Path(folder).mkdir(parents=True)
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "SNAKEMAKE_PROFILE")} | empty
-
-    def without_network(*arguments: str) -> str:
-        done = subprocess.run(
-            [*cut_off, sys.executable, "-m", "snakemake", *arguments],
-            cwd=study,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
-
-    targets = ("all", "predict", "audit")
-    output = without_network(*targets, "--cores", "2", "--config", "images=holiday")
-    assert not re.search(r"^localrule stage_", output, re.MULTILINE)
-    without_network("--report", "report.html")
+    without_network, targets = start_forks(*cut_off, **empty), ("all", "predict", "audit")
+    for arguments in (*targets, "--cores", "2", "--config", "images=holiday"), ("--report", "report.html"):
+        code, output = without_network.snakemake(study, *arguments)
+        assert code == 0, output
+        assert not re.search(r"^localrule stage_", output, re.MULTILINE)
     assert pd.read_csv(study / "results/layers.csv")[["memorability", "simulated.IT.score"]].notna().all(axis=None)
     assert pd.read_csv(study / "results/finetuned.csv")[["head_rho", "pls_after"]].notna().all(axis=None)
     assert len(pd.read_csv(study / "results/predictions/predictions.csv")) == 48
@@ -104,16 +89,6 @@ def reached(path: Path) -> set[str]:
     return found
 
 
-def rules() -> dict[str, tuple[bool, Path]]:
-    """(whether it is local, script) of every rule that has a script."""
-    text = "\n".join(path.read_text() for path in sorted((PACKAGE.parent / "rules").glob("*.smk")))
-    found = {}
-    for name, body in re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL):
-        if script := re.search(r'"\.\./(scripts/[\w/]+\.py)"', body):
-            found[name] = "\n    localrule: True\n" in body, PACKAGE.parent / script[1]
-    return found
-
-
 def could_fetch(script: Path) -> set[str]:
     """What of a script's imports, or of the functions it calls, talks to servers."""
     # Networks' weights are loaded by the module whose other functions stage them.
@@ -122,13 +97,13 @@ def could_fetch(script: Path) -> set[str]:
     return fetching | set(re.findall(r"\w+", script.read_text())) & ASKING
 
 
-def test_only_staging_could_fetch_anything():
+def test_only_staging_could_fetch_anything(rules):
     """`audit_layer` runs Brain-Score's own code, on the data that staging its benchmark left in Brain-Score's cache."""
-    fetching = {name for name, (_, script) in rules().items() if could_fetch(script)}
+    scripts = {name: PACKAGE.parent / "rules" / rule["script"] for name, rule in rules.items() if rule["script"]}
+    fetching = {name for name, script in scripts.items() if could_fetch(script)}
     assert fetching - {"audit_layer"} == {"stage_dataset", "stage_stimuli", "stage_benchmark", "stage_weights"}
-    staging = {name: local for name, (local, _) in rules().items() if name.startswith("stage_")}
-    assert set(staging) == set(STAGING)
-    assert all(staging.values())
+    assert {name for name in rules if name.startswith("stage_")} == set(STAGING)
+    assert all(rules[name]["local"] for name in STAGING)
 
 
 def test_clients_of_servers_are_where_they_are_known_to_be():

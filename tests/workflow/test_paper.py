@@ -9,7 +9,7 @@ import yaml
 
 from memscore import configuration
 
-pytestmark = [pytest.mark.workflow, pytest.mark.slow, pytest.mark.xdist_group("snakemake")]
+pytestmark = [pytest.mark.workflow, pytest.mark.slow, pytest.mark.xdist_group("paper")]
 
 # Counted by hand. VGG-11: 8 convolutions with their ReLU, 5 poolings, 2 fully connected with theirs, global pooling,
 # the classifier; ResNet-50: a stem of 4, 16 blocks of 9, 4 shortcuts of 2, the same 2 at the end. And each the

@@ -7,8 +7,8 @@ import yaml
 pytestmark = [
     pytest.mark.real_data,
     pytest.mark.workflow,
-    pytest.mark.slow,
-    pytest.mark.xdist_group("studies"),
+    pytest.mark.thorough,
+    pytest.mark.xdist_group("real study"),
 ]
 
 LAYERS = "conv_stem,blocks.2.0.conv_pwl,blocks.5.0.conv_pwl,penultimate"

@@ -1,12 +1,10 @@
 """Studies in folders of their own, side by side with one checkout, and a folder of downloads that they share."""
 
 import io
-import os
 import shutil
-import subprocess
-import sys
 import tarfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("snakemake")]
+pytestmark = pytest.mark.workflow
 
 N_IMAGES = 40
 TABLES = ("layers", "memorability")
@@ -64,23 +62,18 @@ def study(folder: Path, url: str, catalogue: Path, models: str) -> Path:
     return folder
 
 
-def start(checkout: Path, folder: Path, *arguments: str) -> subprocess.Popen:
-    where = ("--snakefile", str(checkout / "Snakefile"), "--directory", str(folder))
-    left_out = ("PYTHONPATH", "SNAKEMAKE_PROFILE")
-    return subprocess.Popen(
-        [sys.executable, "-m", "snakemake", *where, "--configfile", str(folder / "mine.yaml"), *arguments],
-        cwd=folder.parent,
-        env={key: value for key, value in os.environ.items() if key not in left_out},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+@pytest.fixture
+def run(checkout, run_snakemake):
+    """run(folder, *arguments): what `snakemake` prints of a study in that folder, which comes to its end."""
 
+    def ended(folder: Path, *arguments: str) -> str:
+        where = ("--snakefile", str(checkout / "Snakefile"), "--directory", str(folder))
+        config = ("--configfile", str(folder / "mine.yaml"))
+        code, output = run_snakemake(folder.parent, *where, *config, *arguments)
+        assert code == 0, output
+        return output
 
-def ended(process: subprocess.Popen) -> str:
-    output = process.communicate(timeout=600)[0]
-    assert process.returncode == 0, output
-    return output
+    return ended
 
 
 def files(folder: Path) -> dict[str, tuple]:
@@ -89,7 +82,7 @@ def files(folder: Path) -> dict[str, tuple]:
     return {str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns) for path in found}
 
 
-def test_two_studies_at_once_as_each_alone(checkout, lamem, serve, catalogue, tmp_path):
+def test_two_studies_at_once_as_each_alone(checkout, run, lamem, serve, catalogue, tmp_path):
     """They stage the same archive at the same moment: it is fetched once, and each table is as of a study alone."""
     together, alone = tmp_path / "together", tmp_path / "alone"
     logs = [together / name / "logs/stage_dataset/lamem.log" for name in "ab"]
@@ -111,12 +104,13 @@ def test_two_studies_at_once_as_each_alone(checkout, lamem, serve, catalogue, tm
             for name, row in zip("ab", rows, strict=True)
         ]
 
-    run = ("--cores", "1", "--quiet", "rules")
+    quietly = ("--cores", "1", "--quiet", "rules")
     reference = studies(alone)[0]
-    ended(start(checkout, reference, *run, "--", "results/layers.csv"))
+    run(reference, *quietly, "--", "results/layers.csv")
     server.requests.clear()
     both, before = studies(together), files(checkout)
-    ended_with = [ended(process) for process in [start(checkout, folder, *run) for folder in both]]
+    with ThreadPoolExecutor() as threads:
+        ended_with = list(threads.map(lambda folder: run(folder, *quietly), both))
 
     assert server.requests == [("GET", "/lamem.tar.gz")]
     assert sum("another process makes it; waiting until it is there" in output for output in ended_with) == 1
@@ -134,21 +128,21 @@ def test_two_studies_at_once_as_each_alone(checkout, lamem, serve, catalogue, tm
     # Nothing is made again because the folder is another.
     config = yaml.safe_load((both[0] / "mine.yaml").read_text())
     (both[0] / "mine.yaml").write_text(yaml.safe_dump(config | {"downloads": None}))
-    assert "Nothing to be done" in ended(start(checkout, both[0], "--dry-run"))
+    assert "Nothing to be done" in run(both[0], "--dry-run")
 
 
-def test_a_study_has_what_comes_with_the_workflow_unless_it_has_its_own(checkout, catalogue, tmp_path):
+def test_a_study_has_what_comes_with_the_workflow_unless_it_has_its_own(checkout, run, catalogue, tmp_path):
     """Its folder has a config of what differs and its data; a whole config of its own comes before the workflow's."""
     (tmp_path / "shared").mkdir()
     folder = study(tmp_path / "a", "http://127.0.0.1:9/lamem.tar.gz", catalogue, "tiny\ttest_resnet\ttiny.pth\t\n")
     (folder / "tiny.pth").touch()
-    planned = ended(start(checkout, folder, "--dry-run", "finetuned"))
+    planned = run(folder, "--dry-run", "finetuned")
     assert "Fine-tune tiny on split 1" in planned
     assert "The study's networks beside other predictors" in planned
     config = yaml.safe_load((checkout / "config/config.yaml").read_text())
     (folder / "config").mkdir()
     config["finetune"]["splits"] = [3]
     (folder / "config/config.yaml").write_text(yaml.safe_dump(config))
-    planned = ended(start(checkout, folder, "--dry-run", "finetuned"))
+    planned = run(folder, "--dry-run", "finetuned")
     assert "Fine-tune tiny on split 3" in planned
     assert "Fine-tune tiny on split 1" not in planned

@@ -6,7 +6,7 @@ import shutil
 import pandas as pd
 import pytest
 
-pytestmark = [pytest.mark.slurm, pytest.mark.workflow, pytest.mark.xdist_group("slurm")]
+pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
 
 SLURM = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2")
 SITE = "cpu: {slurm_partition: cpu}\ngpu: {slurm_partition: gpu, gres: 'gpu:1'}\n"
@@ -20,7 +20,7 @@ def jobs_of(slurm) -> pd.DataFrame:
 
 
 def test_the_default_study_is_that_of_a_local_run(
-    slurm, make_study_folder, configure, run_snakemake, results_of, tmp_path
+    slurm, make_study_folder, configure, run_snakemake, start_snakemake, results_of, tmp_path
 ):
     """Every number and figure, to the byte; networks ran in the partition with GPUs, with one each."""
     here = make_study_folder(tmp_path / "here")
@@ -29,7 +29,7 @@ def test_the_default_study_is_that_of_a_local_run(
     code, output = run_snakemake(here, "--cores", "2", "--quiet", "rules")
     assert code == 0, output
     (there / "slurm/site.yaml").write_text(SITE)
-    code, output = run_snakemake(there, *SLURM, "--quiet", "rules")
+    code, output = start_snakemake(there, *SLURM, "--quiet", "rules")
     assert code == 0, output
     assert "keeps no accounts (sacct fails): squeue tells" in output
     jobs = jobs_of(slurm)
@@ -43,9 +43,9 @@ def test_the_default_study_is_that_of_a_local_run(
 
 
 @pytest.mark.parametrize("slurm", ["accounts"], indirect=True)
-def test_with_accounts_sacct_tells(slurm, tiny_study, run_snakemake):
+def test_with_accounts_sacct_tells(slurm, tiny_study, start_snakemake):
     target = "resources/pixels/datasets/mine/64x64-bilinear.npy"
-    code, output = run_snakemake(tiny_study, *SLURM, "--quiet", "rules", "--", target)
+    code, output = start_snakemake(tiny_study, *SLURM, "--quiet", "rules", "--", target)
     assert code == 0, output
     assert "memscore: this cluster keeps accounts: sacct tells what became of a job" in output
     assert slurm("sacct", "-X", "--noheader", "--parsable2", "--format", "State").split() == ["COMPLETED"] * 2
@@ -81,11 +81,11 @@ def test_time_that_no_partition_gives_is_told(slurm, tiny_study, run_snakemake):
     )
 
 
-def test_a_failed_job_names_its_log_and_the_log_the_reason(slurm, tiny_study, run_snakemake, configure):
+def test_a_failed_job_names_its_log_and_the_log_the_reason(slurm, tiny_study, start_snakemake, configure):
     configure(tiny_study, brain=None, resources={"memory_gb": 2, "scratch_gb": 0.0001})
     rules = tiny_study / "workflow/rules/scores.smk"
     rules.write_text(rules.read_text().replace("retries: RETRIES", "retries: 0"))
-    code, output = run_snakemake(tiny_study, *SLURM, "--", "results/memorability/mine/tiny/conv1.0.csv")
+    code, output = start_snakemake(tiny_study, *SLURM, "--", "results/memorability/mine/tiny/conv1.0.csv")
     assert code == 1
     error = output.partition("Error in rule memorability:")[2]
     (log,) = re.findall(r"log: (logs/\S+\.log)", error)[:1]

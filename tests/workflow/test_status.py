@@ -1,15 +1,11 @@
 """`snakemake status`: what it says of a study before, in and after a run, and that it leaves no trace."""
 
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
+from runs import Run
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("snakemake")]
+pytestmark = pytest.mark.workflow
 
 COLUMNS = ("done", "of", "running", "queued", "failed")
 
@@ -22,32 +18,6 @@ def rows_of(output) -> dict[str, dict[str, int]]:
 
 def files_of(folder) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-
-
-@pytest.fixture
-def run_that_waits(tiny_study, configure, add_lab_network):
-    """A study in a run whose first job of a network takes a minute at its first layer."""
-    (tiny_study / "models.tsv").write_text("model\ttimm_name\tweights\tlayers\n")
-    add_lab_network(tiny_study, layers="conv,penultimate")
-    configure(tiny_study, brain=None)
-    wait = tiny_study / "wait"
-    wait.write_text("xxx")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "snakemake", "--cores", "1", "memorability_scores"],
-        cwd=tiny_study,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 120
-    while wait.stat().st_size < 4:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    yield tiny_study, process
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 BOTH = {"generalisation": ["mine", "theirs"], "finetune": {"splits": None}}
@@ -84,27 +54,28 @@ def test_before_a_run_every_job_is_counted(tiny_study, run_snakemake, configure,
     assert sum(stage["of"] for stage in stages.values()) == jobs
 
 
-def test_while_a_run_goes_on(run_that_waits, run_snakemake):
-    folder, process = run_that_waits
-    locks = files_of(folder / ".snakemake/locks")
+def test_while_a_run_goes_on_and_when_it_was_killed(tiny_study, run_snakemake, configure, add_lab_network):
+    """Of a study in a run whose first job of a network takes a minute at its first layer."""
+    (tiny_study / "models.tsv").write_text("model\ttimm_name\tweights\tlayers\n")
+    add_lab_network(tiny_study, layers="conv,penultimate")
+    configure(tiny_study, brain=None)
+    wait = tiny_study / "wait"
+    wait.write_text("xxx")
+    run = Run(tiny_study, "--cores", "1", "memorability_scores")
+    run.wait_for(lambda: wait.stat().st_size > 3)
+    locks, before = files_of(tiny_study / ".snakemake/locks"), set(files_of(tiny_study))
     assert locks
-    before = set(files_of(folder))
-    code, output = run_snakemake(folder, "status", "--cores", "1")
+    code, output = run_snakemake(tiny_study, "status", "--cores", "1")
     assert code == 0, output
-    assert process.poll() is None
-    assert files_of(folder / ".snakemake/locks") == locks
-    assert set(files_of(folder)) == before
+    assert run.process.poll() is None
+    assert files_of(tiny_study / ".snakemake/locks") == locks
+    assert set(files_of(tiny_study)) == before
+    run.kill()
     stages = rows_of(output)
     assert stages["memorability"] == {"done": 0, "of": 2, "running": 1, "queued": 0, "failed": 0}
     assert stages["staging"]["done"] == stages["staging"]["of"] > 0
     assert "A run holds the lock; last heard of" in output
-
-
-def test_a_killed_run_is_not_a_running_one(run_that_waits, run_snakemake):
-    folder, process = run_that_waits
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    code, output = run_snakemake(folder, "status")
+    code, output = run_snakemake(tiny_study, "status")
     assert code == 0, output
     assert rows_of(output)["memorability"]["running"] == 0
     assert "No run is going on" in output

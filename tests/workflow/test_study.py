@@ -313,6 +313,8 @@ def test_missing_files_are_refused(config, catalogue, tmp_path):
     """Even where a finished study would let Snakemake go on with what it made from them."""
     assert "nowhere.tsv" in refusal(config | {"models": "nowhere.tsv"}, catalogue)
     assert "model_plugins: no file nowhere.py" in refusal(config | {"model_plugins": ["nowhere.py"]}, catalogue)
+    assert "config: images: no folder nowhere" in refusal(config | {"images": "nowhere"}, catalogue)
+    assert "config: predictor: no file nothing" in refusal(config | {"predictor": "nothing"}, catalogue)
     datasets = {"mine": {"source": "table", "table": "nowhere.csv"}}
     memorability = {"dataset": "mine", "components": 5, "max_components": 25}
     message = refusal(config | {"datasets": datasets, "memorability": memorability}, catalogue)
@@ -429,12 +431,29 @@ def test_parse_of_known_models_imports_no_torch(config, catalogue, repository):
     assert ran.stdout.strip() == f"{config['layers']['count']} []"
 
 
-@pytest.mark.parametrize("script", ["analysis/collect", "analysis/layers", "stimuli/pixels"])
+@pytest.mark.parametrize(
+    "script",
+    ["analysis/collect", "analysis/layers", "stimuli/pixels", "stimuli/stage_dataset", "stimuli/stage_stimuli"],
+)
 def test_jobs_without_networks_import_none(repository, script):
     """Each works for seconds."""
     imports = (repository / f"workflow/scripts/{script}.py").read_text().partition("\nwith job(")[0]
     heavy = "('torch', 'timm', 'torchvision', 'sklearn', 'scipy.stats', 'matplotlib')"
     code = f"{imports}\nimport sys; print([name for name in {heavy} if name in sys.modules])"
+    arguments = [sys.executable, "-c", code]
+    ran = subprocess.run(arguments, cwd=repository / "workflow", capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+def test_jobs_with_networks_import_no_compiler(repository):
+    """It and what else they do without take longer to import than torch."""
+    imports = (repository / "workflow/scripts/scores/memorability.py").read_text().partition("\nwith job(")[0]
+    heavy = "('torch._dynamo', 'sympy', 'triton', 'torchvision.ops.roi_align', 'sklearn', 'scipy', 'xarray')"
+    code = (
+        f"{imports}\nfrom memscore.networks import architectures\n"
+        "architectures.create('tf_efficientnet_lite0')\n"
+        f"import sys; print([name for name in {heavy} if name in sys.modules])"
+    )
     arguments = [sys.executable, "-c", code]
     ran = subprocess.run(arguments, cwd=repository / "workflow", capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
