@@ -7,7 +7,7 @@ import shutil
 import pandas as pd
 import pytest
 
-pytestmark = [pytest.mark.workflow, pytest.mark.slow, pytest.mark.parity, pytest.mark.xdist_group("snakemake")]
+pytestmark = [pytest.mark.workflow, pytest.mark.slow, pytest.mark.parity]
 
 AREAS = ("V4", "IT")
 # Python runs this in every process that finds it: the staging jobs get the benchmarks of a plugin.

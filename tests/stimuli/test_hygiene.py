@@ -2,7 +2,6 @@
 
 import io
 import os
-import time
 from importlib.resources import files
 from itertools import combinations
 
@@ -12,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from staged import refusal
 
-from memscore.errors import InputError
 from memscore.report import stimulus_page
 from memscore.stimuli import duplicates, inspection, selection, tables
 from memscore.stimuli.duplicates import Duplicates
@@ -64,25 +63,20 @@ def facts(looks, hashes=None, problems=None) -> pd.DataFrame:
 def test_facts_of_good_and_bad_images(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "good.png")
-    whole = (tmp_path / "good.png").read_bytes()
-    (tmp_path / "cut.png").write_bytes(whole[:400])
-    (tmp_path / "empty.png").write_bytes(b"")
-    (tmp_path / "text.jpg").write_text("no image")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "good.png").read_bytes()[:400])
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "loop.png").symlink_to("loop.png")
-    Image.fromarray(np.ones((9, 9), dtype=np.float32)).save(tmp_path / "float.tif")
-    names = ["good.png", "cut.png", "empty.png", "text.jpg", "folder.png", "loop.png", "float.tif", "missing.png"]
+    names = ["good.png", "cut.png", "folder.png", "loop.png", "missing.png"]
     table = pd.DataFrame({"stimulus_id": [f"the {name}" for name in names], "path": names})
     done = []
     found = inspection.inspect(table, tmp_path, progress=done.append, threads=3)
-    assert done == list(range(1, 9))
+    assert done == list(range(1, 6))
     assert list(found["stimulus_id"]) == list(table["stimulus_id"])
-    assert list(found["problem"] == "") == [True] + [False] * 7
-    words = ["truncated", "empty", "cannot be read", "cannot be read", "cannot be read", "floating", "no such image"]
-    for problem, word in zip(found["problem"][1:], words, strict=True):
+    words = ["", "truncated", "cannot be read", "cannot be read", "no such image"]
+    for problem, word in zip(found["problem"], words, strict=True):
         assert word in problem
         assert str(tmp_path) not in problem.partition("(")[0]
-    assert found.loc[0, ["width", "height"]].to_list() == ["30", "20"]
+    assert found.loc[0, ["width", "height", "problem"]].to_list() == ["30", "20", ""]
     assert (found.loc[1:, ["width", "sha256", "look"]] == "").all(axis=None)
 
 
@@ -158,10 +152,6 @@ def test_near_pairs_are_those_of_brute_force(centres, flips, bits):
     np.random.default_rng(len(looks)).shuffle(looks)
     found = list(zip(*(column.tolist() for column in duplicates.near(looks, bits)), strict=True))
     assert found == by_brute_force(looks, bits)
-
-
-def test_no_looks_have_no_pairs():
-    assert [len(column) for column in duplicates.near(np.empty(0, dtype=np.uint64))] == [0, 0, 0]
 
 
 # Two looks 3 bits apart, one image of the first look twice (the same file), one that is far from all, one unreadable.
@@ -244,46 +234,38 @@ def test_straddling_is_that_of_brute_force(data):
 # Selecting
 
 
-def staged(n=5) -> pd.DataFrame:
-    scores = {
-        "stimulus_id": [f"s{i}" for i in range(n)],
-        "path": [f"{i}.png" for i in range(n)],
-        "memorability": "0.50",
-    }
-    return pd.concat([pd.DataFrame(scores), SPLITS], axis=1)
+STAGED = pd.concat([facts(LOOKS)[["stimulus_id", "path"]].assign(memorability="0.50"), SPLITS], axis=1)
 
 
 def select(images, on_bad_image="stop", drop_duplicates=False) -> tuple:
     said = []
-    return *selection.select(staged(), images, "mine", on_bad_image, drop_duplicates, "x/bad.csv", said.append), said
+    return *selection.select(STAGED, images, "mine", on_bad_image, drop_duplicates, "x/bad.csv", said.append), said
 
 
 def test_bad_images_stop_the_study(images):
-    with pytest.raises(InputError, match=r"1 of 5 images of mine cannot be used, listed in x/bad\.csv") as caught:
-        select(images)
-    message = str(caught.value)
-    assert "the first is 4.png (truncated); replace them, or set datasets: mine: on_bad_image: skip" in message
-    assert len(message.splitlines()) == 1
+    assert refusal(select, images) == (
+        "1 of 5 images of mine cannot be used, listed in x/bad.csv: the first is 4.png (truncated); replace them, or "
+        "set datasets: mine: on_bad_image: skip"
+    )
 
 
 def test_bad_images_are_skipped(images):
     table, _, said = select(images, on_bad_image="skip")
     assert said[0] == "1 of 5 images of mine cannot be used, listed in x/bad.csv: they are left out everywhere"
-    pd.testing.assert_frame_equal(table, staged()[:4])
+    pd.testing.assert_frame_equal(table, STAGED[:4])
 
 
 def test_a_set_of_bad_images_only_is_not_skipped():
-    images = facts(LOOKS, problems=["truncated"] * 5)
-    with pytest.raises(InputError, match="5 of 5 images") as caught:
-        select(images, on_bad_image="skip")
-    assert "skip" not in str(caught.value)
+    message = refusal(select, facts(LOOKS, problems=["truncated"] * 5), on_bad_image="skip")
+    assert message.startswith("5 of 5 images")
+    assert "skip" not in message
 
 
 def test_duplicates_leave_train_and_nothing_else(images):
     table, pairs, _ = select(images, on_bad_image="skip", drop_duplicates=True)
     assert list(table["split_1"]) == ["unused", "test", "unused", "train"]
     assert list(table["split_2"]) == ["val", "unused", "test", "test"]
-    pd.testing.assert_frame_equal(table[["stimulus_id", "path", "memorability"]], staged()[:4].iloc[:, :3])
+    pd.testing.assert_frame_equal(table[["stimulus_id", "path", "memorability"]], STAGED.iloc[:4, :3])
     assert len(pairs) == 3
     train, test, _ = memorability_splits(table.assign(split_2=table["split_1"]).iloc[[0, 1, 2, 3] * 3], "x", 2)
     assert train[0].sum() == 3
@@ -298,20 +280,17 @@ def test_no_splits_and_no_images_do_no_harm():
     assert len(Duplicates(images.assign(problem="bad"), {}).pairs(pd.DataFrame())) == 0
 
 
-def test_sixty_thousand_entries(tmp_path, capsys):
-    """Everything but decoding; how long it takes is told, not asserted."""
-    n, rng = 60_000, np.random.default_rng(0)
+def test_thousands_of_images_without_flaws_are_used_as_they_were_staged(tmp_path):
+    """So many that to compare each with every other would take minutes."""
+    n, rng = 20_000, np.random.default_rng(0)
     images = facts([int(look) for look in rng.integers(0, 2**63, n)])
     images[["n_bytes", "modified_ns"]] = "1"
     images.to_csv(tmp_path / "images.csv", index=False)
     table = pd.concat([images[["stimulus_id", "path"]], lamem_like_splits(n, 5, 1)], axis=1)
     tables.write_table(tmp_path / "staged.csv", table)
-    start = time.monotonic()
     staged, read = tables.read_text(tmp_path / "staged.csv"), inspection.read(tmp_path / "images.csv")
     selected, _ = selection.select(staged, read, "mine", "stop", True, "bad.csv", lambda message: None)
     tables.write_table(tmp_path / "stimuli.csv", selected)
-    with capsys.disabled():
-        print(f"\n60,000 stimuli selected in {time.monotonic() - start:.1f} s")
     assert (tmp_path / "stimuli.csv").read_bytes() == (tmp_path / "staged.csv").read_bytes()
 
 
@@ -325,9 +304,9 @@ def page(folder, table, flaws=None, others=None) -> tuple[str, pd.DataFrame]:
 
 
 def test_names_are_escaped_and_thumbnails_embedded(tmp_path):
-    names = ['<script>alert("1")</script>.png'.replace("/", "_"), "a & b 'c'.png", "x" * 200 + ".png"]
+    names = ['<script>alert("1")<_script>.png', "a & b 'c'.png", "x" * 200 + ".png"]
     for i, name in enumerate(names):
-        pixels = np.random.default_rng(i).integers(0, 256, (300, 500, 3), dtype=np.uint8)
+        pixels = np.random.default_rng(i).integers(0, 256, (30, 50, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / name)
     table = pd.DataFrame({"stimulus_id": names, "path": names, "memorability": [0.1, 0.5, 0.9]})
     table = table.assign(split_1=["train", "test", "val"])

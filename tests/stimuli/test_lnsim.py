@@ -1,6 +1,7 @@
 """LNSIM in every layout it was published in, served on loopback and staged; whole, broken, and the real one."""
 
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -10,23 +11,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 from scipy.io import loadmat, savemat
 from scipy.stats import spearmanr
+from staged import JPEG, refusal, resumable, stage
 
 from memscore import download, storage
-from memscore.errors import InputError
 from memscore.stimuli import consistency, tables
 from memscore.stimuli.sources import lnsim
 
+pytestmark = pytest.mark.usefixtures("study_folder")
+
 SHAPE = (25, 2632)
 TOP = "Natural-Scene-Memorability-Dataset-27e8e4a"
-
-
-def jpeg() -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (8, 8), (30, 90, 200)).save(file, "jpeg")
-    return file.getvalue()
 
 
 def halves(seed=0):
@@ -43,10 +39,9 @@ def published(tmp_path_factory) -> Path:
     (folder / "Image_data").mkdir(parents=True)
     (folder / "Random_splits").mkdir()
     (folder / "README.md").write_text("LNSIM")
-    image = jpeg()
     for number in range(1, SHAPE[1] + 1):
         # A comment makes no two files alike.
-        (folder / f"Image_data/{number:04d}.jpg").write_bytes(image + f"{number}".encode())
+        (folder / f"Image_data/{number:04d}.jpg").write_bytes(JPEG + f"{number}".encode())
     for k, half in enumerate(halves(), start=1):
         savemat(folder / f"Random_splits/subject_hrs{k}.mat", {f"subject_hrs{k}": half}, do_compression=True)
     return folder
@@ -54,13 +49,14 @@ def published(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def copy(published, tmp_path) -> Path:
-    return Path(shutil.copytree(published, tmp_path / "copy"))
+    """Of links: a file is to be removed before another is written in its place."""
+    return Path(shutil.copytree(published, tmp_path / "copy", copy_function=os.link))
 
 
 def pack(folder: Path) -> bytes:
     """What GitHub makes of a commit: a zip with a folder on top."""
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(file, "w") as archive:
         for path in sorted(folder.rglob("*")):
             archive.write(path, f"{TOP}/{path.relative_to(folder)}")
     return file.getvalue()
@@ -71,46 +67,13 @@ def packed(published) -> bytes:
     return pack(published)
 
 
-@pytest.fixture(autouse=True)
-def study_folder(tmp_path, monkeypatch):
-    (tmp_path / "study").mkdir()
-    monkeypatch.chdir(tmp_path / "study")
-
-
 @pytest.fixture
 def server(serve, packed, published, monkeypatch):
     """In the place of GitHub, which neither says how long an archive is nor goes on with one; this one can."""
-
-    def answer(method, path, headers):
-        if path != "/archive.zip":
-            return 404, {}, b""
-        match = re.fullmatch(r"bytes=(\d+)-", headers.get("Range", ""))
-        first = int(match[1]) if match else 0
-        span = {"Content-Range": f"bytes {first}-{len(packed) - 1}/{len(packed)}"} if match else {}
-        return 206 if match else 200, {"ETag": '"lnsim"'} | span, packed[first:]
-
-    server = serve(answer)
+    server = serve(resumable("/archive.zip", packed))
     monkeypatch.setattr(lnsim, "URL", f"{server.url}/archive.zip")
-    trees = {name: download.git_tree_id(published / name) for name in lnsim.TREES}
-    monkeypatch.setattr(lnsim, "TREES", trees)
+    monkeypatch.setattr(lnsim, "TREES", {name: download.git_tree_id(published / name) for name in lnsim.TREES})
     return server
-
-
-def stage(say=lambda message: None, **dataset) -> pd.DataFrame:
-    target = Path("resources/stimuli/datasets/it/staged.csv")
-    target.unlink(missing_ok=True)
-    dataset = {key: str(value) if isinstance(value, Path) else value for key, value in dataset.items()}
-    lnsim.stage_dataset(target, {"source": "lnsim"} | dataset, 1, say)
-    return tables.read_table(target)
-
-
-def refusal(**dataset) -> str:
-    with pytest.raises(InputError) as caught:
-        stage(**dataset)
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1, message
-    assert not Path("resources/stimuli/datasets/it/staged.csv").exists()
-    return message
 
 
 def check(table: pd.DataFrame) -> None:
@@ -128,39 +91,36 @@ def check(table: pd.DataFrame) -> None:
     assert (counts["train"], counts["val"], counts["test"]) == (2016, 168, 448)
 
 
-def test_downloaded_after_a_break_verified_and_staged(server):
+def test_downloaded_after_a_break_verified_and_staged(server, tmp_path):
+    """And from the archive in a folder of one's own."""
     said = []
     server.fault = "hang up"
-    assert "try again to go on from there" in refusal()
+    assert "try again to go on from there" in refusal(stage, lnsim)
     server.fault = None
-    check(stage(said.append))
+    check(stage(lnsim, said.append))
     assert any("goes on after" in message for message in said)
-    check(stage())
+    stage(lnsim)
+    (lnsim.downloads() / "archive.zip").rename(tmp_path / "archive.zip")
+    check(stage(lnsim, archive=tmp_path / "archive.zip"))
     assert len(server.requests) == 2
 
 
 def test_what_is_not_as_published_is_refused(server, monkeypatch):
     monkeypatch.setitem(lnsim.TREES, "Image_data", "0" * 40)
-    message = refusal()
+    message = refusal(stage, lnsim)
     assert "Image_data: not as published (Git tree" in message
     assert "delete" in message
-    check(stage(url=lnsim.URL))  # of an address of one's own, what it has is taken
+    check(stage(lnsim, url=lnsim.URL))  # of an address of one's own, what it has is taken
 
 
 def test_a_changed_byte_on_the_way_is_seen(server):
     server.fault = "changed"
-    assert re.search("not a whole archive|not as published", refusal())
+    assert re.search("not a whole archive|not as published", refusal(stage, lnsim))
 
 
-@pytest.mark.parametrize("above", [False, True])
-def test_where_it_is_unpacked(published, above):
-    check(stage(directory=published.parent if above else published))
-    assert [str(path) for path in Path().rglob("*") if path.is_file()] == ["resources/stimuli/datasets/it/staged.csv"]
-
-
-def test_from_an_archive_with_a_folder_on_top(packed, tmp_path):
-    (tmp_path / "mine.zip").write_bytes(packed)
-    check(stage(archive=tmp_path / "mine.zip"))
+def test_where_it_is_unpacked(published):
+    check(stage(lnsim, directory=published))
+    assert [path.name for path in Path().rglob("*") if path.is_file()] == ["stimuli.csv"]
 
 
 @pytest.fixture
@@ -168,8 +128,7 @@ def in_volumes(copy) -> Path:
     """As later commits have it: a zip in two volumes in the place of the photographs."""
     if not shutil.which("zip"):
         pytest.skip("no Info-ZIP zip on this machine, which makes zips in volumes")
-    half = sum(path.stat().st_size for path in (copy / "Image_data").iterdir()) // 1500
-    command = ["zip", "-q", "-r", "-0", "-s", f"{max(half, 64)}k", "images.zip", "Image_data"]
+    command = ["zip", "-q", "-r", "-0", "-s", "1200k", "images.zip", "Image_data"]
     subprocess.run(command, cwd=copy, check=True)
     shutil.rmtree(copy / "Image_data")
     (copy / "Image_data").mkdir()
@@ -179,26 +138,23 @@ def in_volumes(copy) -> Path:
     return copy
 
 
-def test_the_zip_in_volumes_of_later_commits(in_volumes):
-    check(stage(directory=in_volumes))
+def test_the_zip_in_volumes_of_later_commits(in_volumes, serve):
+    """In a folder; and downloaded, in a zip of its own, from an address of one's own."""
+    check(stage(lnsim, directory=in_volumes))
     [folder] = storage.unpacked().glob("[!.]*")
     assert folder.name.startswith("images-")
-    check(stage(directory=in_volumes))
-    (in_volumes / "Image_data/images.z01").unlink()
-    assert "copy images.z01 and so on too" in refusal(directory=in_volumes)
-
-
-def test_a_later_commit_is_downloaded_too(in_volumes, serve):
-    """A zip in a zip in two volumes, from an address of one's own."""
     content = pack(in_volumes)
     server = serve(lambda method, path, headers: (200, {"ETag": '"later"'}, content))
-    check(stage(url=f"{server.url}/later.zip"))
+    check(stage(lnsim, url=f"{server.url}/later.zip"))
+    (in_volumes / "Image_data/images.z01").unlink()
+    assert "copy images.z01 and so on too" in refusal(stage, lnsim, directory=in_volumes)
 
 
 def test_a_missing_photograph_is_named(copy):
     (copy / "Image_data/0007.jpg").unlink()
     (copy / "Image_data/2000.jpg").unlink()
-    assert "Image_data: no image 0007.jpg (and 1 more); copy the photographs again" in refusal(directory=copy)
+    message = refusal(stage, lnsim, directory=copy)
+    assert "Image_data: no image 0007.jpg (and 1 more); copy the photographs again" in message
 
 
 @pytest.mark.parametrize(
@@ -224,14 +180,13 @@ def test_bad_half_scores_are_refused(copy, content, words):
         path.write_bytes(whole[: len(whole) // 2])
     elif content:
         savemat(path, content)
-    assert words in refusal(directory=copy)
+    assert words in refusal(stage, lnsim, directory=copy)
 
 
 def test_a_folder_that_is_not_it(tmp_path):
     (tmp_path / "other/one").mkdir(parents=True)
-    assert "holds no folder Random_splits with subject_hrs1.mat; is it LNSIM, and whole?" in refusal(
-        directory=tmp_path / "other"
-    )
+    message = refusal(stage, lnsim, directory=tmp_path / "other")
+    assert "holds no folder Random_splits with subject_hrs1.mat; is it LNSIM, and whole?" in message
 
 
 # The real one
@@ -239,7 +194,7 @@ def test_a_folder_that_is_not_it(tmp_path):
 
 @pytest.mark.real_data
 def test_real_scores_equal_an_independent_reading(real_data):
-    table = stage(directory=real_data / "lnsim")
+    table = stage(lnsim, directory=real_data / "lnsim")
     matrices = [loadmat(real_data / f"lnsim/Random_splits/subject_hrs{k}.mat")[f"subject_hrs{k}"] for k in (1, 2)]
     scores = np.concatenate(matrices).mean(0)
     for row in (0, 1, 1315, 2631):

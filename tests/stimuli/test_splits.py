@@ -3,10 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from scipy.stats import spearmanr
-from sklearn.cross_decomposition import PLSRegression
 
 from memscore.errors import InputError
 from memscore.stimuli import splits, tables
@@ -23,9 +21,9 @@ def ids_of(n: int) -> pd.Series:
 
 
 @st.composite
-def stimulus_sets(draw, fewest=1):
+def stimulus_sets(draw):
     """(ids, strata): groups of any sizes, singles among them."""
-    n = draw(st.integers(fewest, 800))
+    n = draw(st.integers(1, 800))
     groups = draw(st.integers(1, n))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     return ids_of(n), rng.integers(0, groups, n)
@@ -33,15 +31,22 @@ def stimulus_sets(draw, fewest=1):
 
 @unhurried
 @given(stimulus_set=stimulus_sets(), n_splits=st.integers(1, 4), seed=st.integers(0, 2**32 - 1))
-def test_every_stimulus_is_on_one_side_in_the_proportions_of_lamem(stimulus_set, n_splits, seed):
+def test_the_whole_and_each_stratum_are_split_in_the_proportions_of_lamem(stimulus_set, n_splits, seed):
+    """Whatever the order of the stimuli."""
     ids, strata = stimulus_set
     made = splits.made_splits(ids, strata, n_splits, seed)
     assert list(made) == [f"split_{k + 1}" for k in range(n_splits)]
-    assert len(made) == len(ids)
+    sizes = np.array(splits.sizes(len(ids)))
     for column in made:
-        assert made[column].isin(tables.SPLIT_VALUES).all()
-        counts = made[column].value_counts()
-        assert tuple(counts.get(side, 0) for side in tables.SPLIT_VALUES) == splits.sizes(len(ids))
+        inside = np.stack([np.bincount(strata, made[column] == side) for side in tables.SPLIT_VALUES], axis=1)
+        assert (inside.sum(0) == sizes).all()
+        if len(ids) >= 18:
+            expected = np.outer(np.bincount(strata), sizes / len(ids))
+            # To the stimulus; what is left for val is itself rounded, and train is the rest.
+            assert (np.abs(inside - expected) <= [2.2, 1.2, 1]).all()
+    order = np.random.default_rng(seed).permutation(len(ids))
+    shuffled = splits.made_splits(ids.iloc[order].reset_index(drop=True), strata[order], n_splits, seed)
+    assert (shuffled.to_numpy() == made.to_numpy()[order]).all()
 
 
 @unhurried
@@ -62,32 +67,36 @@ def test_sizes_of_lamem_and_of_ten_photographs():
 
 
 @unhurried
-@given(stimulus_set=stimulus_sets(fewest=18), seed=st.integers(0, 2**32 - 1))
-def test_each_stratum_has_the_proportions_of_the_whole(stimulus_set, seed):
-    ids, strata = stimulus_set
-    made = splits.made_splits(ids, strata, 1, seed)["split_1"]
-    inside = pd.crosstab(strata, made).reindex(columns=tables.SPLIT_VALUES, fill_value=0)
-    shares = np.array(splits.sizes(len(ids))) / len(ids)
-    expected = inside.sum(axis=1).to_numpy()[:, None] * shares
-    # To the stimulus; what is left for val is itself rounded, and train is the rest.
-    assert (np.abs(inside.to_numpy() - expected) <= [2.2, 1.2, 1]).all()
+@given(n=st.integers(1, 3000), n_splits=st.integers(1, 6), seed=st.integers(0, 2**32 - 1))
+@example(n=58_741, n_splits=1, seed=1)
+def test_splits_like_those_of_lamem(n, n_splits, seed):
+    made = splits.lamem_like_splits(n, n_splits, seed)
+    assert list(made) == [f"split_{k + 1}" for k in range(n_splits)]
+    for column in made:
+        counts = made[column].value_counts()
+        assert counts.sum() == n
+        for side, share in SHARES.items():
+            assert abs(counts.get(side, 0) - share * n) <= (1 if side == "test" else 0.5)
 
 
-@unhurried
-@given(stimulus_set=stimulus_sets(), seed=st.integers(0, 2**32 - 1), data=st.data())
-def test_the_seed_decides_and_the_order_does_not(stimulus_set, seed, data):
-    ids, strata = stimulus_set
-    made = splits.made_splits(ids, strata, 2, seed)
-    order = np.array(data.draw(st.permutations(range(len(ids)))))
-    shuffled = splits.made_splits(ids.iloc[order].reset_index(drop=True), strata[order], 2, seed)
-    assert (shuffled.to_numpy() == made.to_numpy()[order]).all()
+def stratified(seed):
+    return splits.made_splits(ids_of(500), np.zeros(500, dtype=int), 2, seed)
 
 
-def test_seeds_and_splits_differ():
-    strata = np.zeros(500, dtype=int)
-    made = splits.made_splits(ids_of(500), strata, 2, 1)
-    assert (made["split_1"] != made["split_2"]).mean() > 0.3
-    assert (made["split_1"] != splits.made_splits(ids_of(500), strata, 1, 2)["split_1"]).mean() > 0.3
+def grouped(seed):
+    return splits.disjoint_splits(np.arange(500) // 7, 2, seed, "mine.csv")
+
+
+def like_lamem(seed):
+    return splits.lamem_like_splits(500, 2, seed)
+
+
+@pytest.mark.parametrize("split", [stratified, grouped, like_lamem])
+def test_the_seed_decides_and_splits_differ(split):
+    sides = split(1)
+    assert sides.equals(split(1))
+    assert (sides["split_1"] != sides["split_2"]).mean() > 0.3
+    assert (sides["split_1"] != split(2)["split_1"]).mean() > 0.3
 
 
 @pytest.mark.parametrize("strata", [np.zeros(40, dtype=int), np.arange(40), np.arange(40) // 4], ids=str)
@@ -126,7 +135,9 @@ def test_strata_by_value():
     seed=st.integers(0, 2**32 - 1),
 )
 def test_a_group_is_on_one_side(counts, n_splits, seed):
-    groups = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
+    """Whatever the order of the stimuli."""
+    rng = np.random.default_rng(seed)
+    groups = rng.permutation(np.repeat(np.arange(len(counts)), counts))
     made = splits.disjoint_splits(groups, n_splits, seed, "mine.csv")
     assert list(made) == [f"split_{k + 1}" for k in range(n_splits)]
     _, n_val, n_test = splits.sizes(len(groups))
@@ -137,44 +148,16 @@ def test_a_group_is_on_one_side(counts, n_splits, seed):
         assert sides["train"] > 0
         assert abs(sides["test"] - n_test) <= max(counts) / 2
         assert abs(sides.get("val", 0) - n_val) <= max(counts) / 2
-
-
-def test_the_seed_decides_on_groups_and_the_order_of_stimuli_does_not():
-    groups = np.arange(300) // 7
-    made, order = splits.disjoint_splits(groups, 3, 1, "mine.csv"), np.random.default_rng(0).permutation(300)
-    shuffled = splits.disjoint_splits(groups[order], 3, 1, "mine.csv")
+    order = rng.permutation(len(groups))
+    shuffled = splits.disjoint_splits(groups[order], n_splits, seed, "mine.csv")
     assert (shuffled.to_numpy() == made.to_numpy()[order]).all()
-    assert (made["split_1"] != made["split_2"]).any()
-    assert not made.equals(splits.disjoint_splits(groups, 3, 2, "mine.csv"))
 
 
 @pytest.mark.parametrize("groups", [np.zeros(40, dtype=int), np.arange(40) // 39, np.arange(40) // 20], ids=str)
 def test_groups_that_leave_nothing_to_test_on_are_refused(groups):
-    with pytest.raises(
-        InputError, match=r"^mine.csv: \d groups, the largest of \d+ of 40 stimuli, leave \d to test on"
-    ):
+    words = r"^mine.csv: \d groups, the largest of \d+ of 40 stimuli, leave \d to test on"
+    with pytest.raises(InputError, match=words):
         splits.disjoint_splits(groups, 5, 1, "mine.csv")
-
-
-def rho_of_what_encodes_only_the_group(sides: pd.DataFrame, groups: np.ndarray, scores: np.ndarray) -> float:
-    """PLS on features that know which video a frame is of, and nothing else; mean over splits."""
-    features = np.random.default_rng(1).standard_normal((groups.max() + 1, 300))[groups]
-    rhos = []
-    for column in sides:
-        train, test = (sides[column] == side for side in ("train", "test"))
-        fitted = PLSRegression(25, scale=False).fit(features[train], scores[train])
-        rhos.append(spearmanr(fitted.predict(features[test]).ravel(), scores[test]).statistic)
-    return float(np.mean(rhos))
-
-
-def test_features_that_encode_only_the_group_predict_nothing_about_others():
-    rng = np.random.default_rng(0)
-    groups = np.repeat(np.arange(200), 6)
-    scores = rng.random(200)[groups] + 0.05 * rng.standard_normal(1200)
-    apart = splits.disjoint_splits(groups, 10, 1, "mine.csv")
-    mixed = splits.made_splits(ids_of(1200), groups, 10, 1)
-    assert rho_of_what_encodes_only_the_group(mixed, groups, scores) > 0.9
-    assert abs(rho_of_what_encodes_only_the_group(apart, groups, scores)) < 0.2
 
 
 @pytest.mark.parametrize(("dataset", "sides"), [({}, 2), ({"group": "object_name"}, 1)], ids=["shared", "apart"])

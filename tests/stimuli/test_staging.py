@@ -4,6 +4,7 @@ The server is moto's S3 on loopback, behind one that counts requests and fails o
 """
 
 import os
+import re
 import shutil
 
 import numpy as np
@@ -18,16 +19,15 @@ import brainscore_vision
 from botocore import UNSIGNED
 from botocore.config import Config
 from brainscore_core.supported_data_standards.brainio import fetch
-from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 from brainscore_vision.benchmark_helpers import screen
 from brainscore_vision.metrics.regression_correlation.metric import (
     CrossRegressedCorrelation,
     pearsonr_correlation,
     pls_regression,
 )
+from staged import refusal
 
-from memscore.errors import InputError
-from memscore.scores import brain
+from memscore.scores import audit, brain
 from memscore.stimuli import benchmarks, tables
 from memscore.stimuli.pixels import write_pixels
 from memscore.stimuli.sources import brainscore
@@ -40,10 +40,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Maximum number of iterations reached"),
 ]
 
-# As in test_brainscore.py: with tol 1e-22 only rounding is left; as it is, Brain-Score stops its iteration early, and
-# the fewer stimuli a split tests, the more that shows.
-CONVERGED, DEFAULT_SCORE, CEILING = 1e-9, 1e-3, 1e-9
-BENCHMARKS = ["Test2026.V4-pls", "Test2026.IT-pls", "Texture2026.V1-pls"]
+# As in test_brainscore.py: with tol 1e-22 only rounding is left. How near that is to Brain-Score's own tolerance, which
+# stops its iteration early, is shown there.
+CONVERGED, CEILING = 1e-9, 1e-9
 N_FEATURES = 60
 
 
@@ -76,34 +75,18 @@ def files(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-class Candidate:
-    """A model whose activations are given, in the order of the stimulus set that it looks at."""
-
-    def __init__(self, features):
-        self.features, self.seen = features, None
-
-    def visual_degrees(self):
-        return 8
+class Candidate(audit.Candidate):
+    """Remembers what it was asked for and what it saw."""
 
     def start_recording(self, region, time_bins):
         self.region = region
 
     def look_at(self, stimulus_set, number_of_trials):
         self.seen = stimulus_set
-        coordinates = {
-            name: ("presentation", stimulus_set[name].values)
-            for name in ("stimulus_id", "object_name", "texture_type")
-            if name in stimulus_set
-        }
-        return NeuroidAssembly(
-            np.stack([self.features[str(stimulus)] for stimulus in stimulus_set["stimulus_id"]]),
-            dims=["presentation", "neuroid"],
-            coords=coordinates
-            | {"neuroid_id": ("neuroid", np.arange(N_FEATURES)), "layer": ("neuroid", ["layer"] * N_FEATURES)},
-        )
+        return super().look_at(stimulus_set, number_of_trials)
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", ["Test2026.V4-pls", "Texture2026.V1-pls"])
 def test_staged_files_score_as_the_benchmark_itself(server, tmp_path, name):
     table_path, file = stage(name, tmp_path)
     assert files(tmp_path / "home") == []
@@ -113,21 +96,19 @@ def test_staged_files_score_as_the_benchmark_itself(server, tmp_path, name):
     responses = np.nan_to_num(staged["responses"].values)
     values = responses @ rng.standard_normal((responses.shape[1], N_FEATURES))
     values += 15 * rng.standard_normal(values.shape)
-    features = dict(zip(table["stimulus_id"], values, strict=True))
     ours = brain.similarity(values, staged)
 
-    benchmark, candidate = brainscore_vision.benchmark_registry[name](), Candidate(features)
+    benchmark = brainscore_vision.benchmark_registry[name]()
+    candidate = Candidate(values, list(table["stimulus_id"]), visual_degrees=8)
     ceiling = benchmark.ceiling
     benchmark._ceiling_func = lambda: ceiling
-    default = benchmark(candidate)
-    assert (candidate.region, staged["region"]) == (benchmark.region, benchmark.region)
-    assert ours.ceiling == pytest.approx(float(default.ceiling), abs=CEILING)
-    assert ours.raw == pytest.approx(float(default.raw), abs=DEFAULT_SCORE)
     stratum = benchmarks2026.STRATA[name.partition(".")[0]]
     benchmark._similarity_metric = CrossRegressedCorrelation(
         pls_regression({"tol": 1e-22, "max_iter": 10_000}), pearsonr_correlation(), {"stratification_coord": stratum}
     )
     theirs = benchmark(candidate)
+    assert (candidate.region, staged["region"]) == (benchmark.region, benchmark.region)
+    assert ours.ceiling == pytest.approx(float(theirs.ceiling), abs=CEILING)
     assert 0.1 < ours.raw < 0.95
     assert ours.raw == pytest.approx(float(theirs.raw), abs=CONVERGED)
     assert ours.score == pytest.approx(float(theirs), abs=1e-8)
@@ -156,19 +137,27 @@ def test_staged_files_score_as_the_benchmark_itself(server, tmp_path, name):
 
 
 def test_what_is_staged_needs_neither_server_nor_cache(server, tmp_path):
+    """And stays where the second job fails alone, since the recordings cannot be had."""
     table_path, file = stage("Test2026.V4-pls", tmp_path)
     table, loaded = tables.read_table(table_path), benchmarks.read_benchmark(file)
     assert [int(i) for i in table["stimulus_id"]] != sorted(int(i) for i in table["stimulus_id"])
-    server.stop()
     shutil.rmtree(tmp_path / "brainio")
+    server.fault = 403
+    server.requests.clear()
     features = np.random.default_rng(0).standard_normal((len(table), N_FEATURES))
     assert np.isfinite(brain.similarity(features, loaded).raw)
     pixels = tmp_path / "pixels.npy"
     write_pixels(pixels, [table_path.parent / path for path in table["path"]], (32, 32), "bicubic")
     assert np.load(pixels).std() > 10
+    assert server.requests == []
+
+    file.unlink()
+    kept = files(tmp_path / "resources")
+    assert "credentials" in refusal(stage, "Test2026.V4-pls", tmp_path)
+    assert files(tmp_path / "resources") == kept
 
 
-def test_each_file_is_downloaded_once(server, tmp_path):
+def test_each_file_is_downloaded_once_and_looked_for_where_its_unpacking_broke_off(server, tmp_path):
     stage("Test2026.V4-pls", tmp_path)
     fetched = [path.partition("?")[0] for method, path in server.requests if method == "GET"]
     names = ("assy_Test2026.nc", "stimulus_Test2026.csv", "stimulus_Test2026.zip")
@@ -177,17 +166,21 @@ def test_each_file_is_downloaded_once(server, tmp_path):
     assert len(cached) == 3
 
     server.stop()
-    stage("Test2026.IT-pls", tmp_path)
     stage("Test2026.V4-pls", tmp_path / "another study")
-    first = (tmp_path / "resources/benchmarks/Test2026.V4-pls.nc").read_bytes()
-    second = (tmp_path / "another study/resources/benchmarks/Test2026.V4-pls.nc").read_bytes()
-    assert first == second
+    name = "resources/benchmarks/Test2026.V4-pls.nc"
+    assert (tmp_path / name).read_bytes() == (tmp_path / "another study" / name).read_bytes()
+
+    next((tmp_path / "brainio").rglob("shown_*.png")).unlink()
+    message = refusal(stage, "Test2026.IT-pls", tmp_path)
+    assert "AssertionError" in message
+    assert f"stopped while it unpacked, remove {tmp_path}/brainio" in message
 
 
 FAULTS = {
     "changed": ["a download is broken", "SHA-1", "remove", "run again"],
     404: ["are not there", "credentials", "404"],
     403: ["are not there", "credentials", "403"],
+    "checksum": ["a download came through broken", "checksum", "run again"],  # where S3 tells one, boto itself refuses
     503: ["the server has trouble", "503", "run again later"],
     "hang up": ["does not answer or hangs up", "login node"],
     "refuse": ["does not answer or hangs up", "login node", "brainio"],
@@ -200,92 +193,50 @@ def test_server_that_fails(server, tmp_path, monkeypatch, fault):
     if fault == "refuse":
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     else:
-        server.fault = fault
+        server.checksums = fault == "checksum"
+        server.fault = "changed" if server.checksums else fault
     study = tmp_path / "study"
-    with pytest.raises(InputError) as caught:
-        stage("Test2026.V4-pls", study)
-    message = str(caught.value)
+    message = refusal(stage, "Test2026.V4-pls", study)
     assert message.startswith("Test2026.V4-pls: ")
-    assert "\n" not in message
     assert len(message) < 500
-    for words in FAULTS[fault]:
-        assert words in message
+    assert all(words in message for words in FAULTS[fault]), message
     assert files(study) == []
     assert files(tmp_path / "home") == []
 
     server.fault = None
     monkeypatch.setenv("AWS_ENDPOINT_URL", address)
     if fault == "changed":
-        with pytest.raises(InputError, match="a download is broken"):
-            stage("Test2026.V4-pls", study)
-        named = message.partition("remove ")[2].partition(" and run")[0]
-        shutil.rmtree(named)
+        assert "a download is broken" in refusal(stage, "Test2026.V4-pls", study)
+        shutil.rmtree(message.partition("remove ")[2].partition(" and run")[0])
     brainscore.stage_stimuli(study / "stimuli.csv", "Test2026.V4-pls")
     assert len(files(study)) == benchmarks2026.N_STIMULI + 1
-
-
-def test_file_that_changes_on_its_way(server, tmp_path):
-    """Where S3 tells a checksum, boto itself refuses the file, and keeps none of it."""
-    server.checksums, server.fault = True, "changed"
-    with pytest.raises(InputError, match=r"a download came through broken \(.*checksum.*\); run again"):
-        stage("Test2026.V4-pls", tmp_path)
-    assert not (tmp_path / "resources").exists()
-    server.fault = None
-    brainscore.stage_stimuli(tmp_path / "stimuli.csv", "Test2026.V4-pls")
-
-
-def test_recordings_that_cannot_be_had_after_the_stimuli(server, tmp_path):
-    """The second job fails alone: the stimuli stay, and there is no benchmark file."""
-    _, file = stage("Test2026.V4-pls", tmp_path)
-    file.unlink()
-    kept = files(tmp_path / "resources")
-    shutil.rmtree(tmp_path / "brainio")
-    server.fault = 403
-    with pytest.raises(InputError, match="credentials"):
-        stage("Test2026.V4-pls", tmp_path)
-    assert files(tmp_path / "resources") == kept
-
-
-def test_unpacking_that_was_interrupted(server, tmp_path):
-    stage("Test2026.V4-pls", tmp_path)
-    unpacked = next(path for path in (tmp_path / "brainio").rglob("shown_*.png"))
-    unpacked.unlink()
-    with pytest.raises(InputError, match=f"AssertionError.*stopped while it unpacked, remove {tmp_path}/brainio"):
-        stage("Test2026.IT-pls", tmp_path)
 
 
 @pytest.mark.parametrize("status", [403, 404])
 def test_private_benchmark_names_its_public_variant(server, tmp_path, status):
     server.fault = status
-    with pytest.raises(InputError) as caught:
-        stage("MajajHong2015.IT-pls", tmp_path / "study")
-    assert str(caught.value) == (
+    assert refusal(stage, "MajajHong2015.IT-pls", tmp_path / "study") == (
         "MajajHong2015.IT-pls: its data are private and need Brain-Score's credentials; its public variant is "
         "MajajHong2015public.IT-pls"
     )
     assert files(tmp_path / "study") == []
 
 
-def test_unknown_benchmark_lists_similar_ones(server, tmp_path):
-    with pytest.raises(InputError, match=r"no benchmark 'MajajHong2015public.IT-pl'; similar names: .*IT-pls"):
-        stage("MajajHong2015public.IT-pl", tmp_path)
-    with pytest.raises(InputError, match=r"no benchmark 'Test2026.V4-pl'; similar names: Test2026.V4-pls"):
-        stage("Test2026.V4-pl", tmp_path)
-    assert server.requests == []
-
-
 @pytest.mark.parametrize(
-    "name",
+    ("name", "words"),
     [
-        "MajajHong2015public.IT-reverse_pls",
-        "MajajHong2015public.IT-temporal-pls",
-        "Allen2022_fmri.IT-ridge",
-        "Rajalingham2018-i2n",
+        ("MajajHong2015public.IT-pl", r"no benchmark 'MajajHong2015public.IT-pl'; similar names: .*IT-pls"),
+        ("Test2026.V4-pl", r"no benchmark 'Test2026.V4-pl'; similar names: Test2026.V4-pls"),
+        ("MajajHong2015public.IT-reverse_pls", "is not a cross-validated PLS benchmark"),
+        ("MajajHong2015public.IT-temporal-pls", "is not a cross-validated PLS benchmark"),
+        ("Allen2022_fmri.IT-ridge", "is not a cross-validated PLS benchmark"),
+        ("Rajalingham2018-i2n", "is not a cross-validated PLS benchmark"),
     ],
 )
-def test_other_benchmarks_are_refused_before_anything_is_downloaded(server, tmp_path, name):
-    with pytest.raises(InputError, match=f"{name} is not a cross-validated PLS benchmark"):
-        stage(name, tmp_path)
+def test_unknown_and_other_benchmarks_are_refused_before_anything_is_downloaded(server, tmp_path, name, words):
+    message = refusal(stage, name, tmp_path)
+    assert name in message
+    assert re.search(words, message)
     assert server.requests == []
 
 
@@ -297,8 +248,7 @@ def test_another_regression_under_a_pls_name(server, s3, tmp_path, monkeypatch, 
         return benchmark
 
     monkeypatch.setitem(brainscore_vision.benchmark_registry, "Other2026.V4-pls", other)
-    with pytest.raises(InputError, match=r"Other2026.V4-pls is not a cross-validated PLS benchmark"):
-        stage("Other2026.V4-pls", tmp_path)
+    assert "Other2026.V4-pls is not a cross-validated PLS benchmark" in refusal(stage, "Other2026.V4-pls", tmp_path)
 
 
 def test_site_without_a_response(server, tmp_path, monkeypatch):
@@ -311,9 +261,7 @@ def test_site_without_a_response(server, tmp_path, monkeypatch):
         return assembly
 
     monkeypatch.setattr(benchmarks2026, "load_assembly", with_gap)
-    with pytest.raises(InputError, match="has no response to stimulus"):
-        stage("Test2026.V4-pls", tmp_path)
-    assert not (tmp_path / "resources/benchmarks").exists()
+    assert "has no response to stimulus" in refusal(brainscore.load_benchmark, "Test2026.V4-pls", tmp_path)
 
 
 def test_boto_gives_up_soon(server):

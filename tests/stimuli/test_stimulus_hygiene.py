@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("studies")]
+pytestmark = pytest.mark.workflow
 
 MINE = "resources/stimuli/datasets/mine"
 STIMULI = f"{MINE}/stimuli.csv"
@@ -84,21 +84,21 @@ def test_duplicates_are_dropped_from_train(tiny_study, run_snakemake, configure)
     assert list(pd.read_csv(tiny_study / STIMULI)["split_1"]) == list(expected)
 
 
-def test_the_page_of_every_stimulus_set(tiny_study, run_snakemake):
+def test_the_page_of_every_stimulus_set(staged_study, run_snakemake):
     """Bad images do not keep it from being made: it shows them."""
-    (tiny_study / "images/24.png").write_text("no image")
-    ran(run_snakemake, tiny_study, "stimuli_report")
-    page = (tiny_study / "results/stimuli/datasets/mine.html").read_text(encoding="utf-8")
+    (staged_study / "images/24.png").write_text("no image")
+    ran(run_snakemake, staged_study, "stimuli_report")
+    page = (staged_study / "results/stimuli/datasets/mine.html").read_text(encoding="utf-8")
     assert "1 of them cannot be" in page
     assert "images/24.png" in page
     assert page.count("data:image/jpeg") >= 46
-    brain = (tiny_study / "results/stimuli/benchmarks/simulated.html").read_text(encoding="utf-8")
+    brain = (staged_study / "results/stimuli/benchmarks/simulated.html").read_text(encoding="utf-8")
     assert "24 of 240 images, drawn at random" in brain
     for text in (page, brain):
         assert 'src="http' not in text
         assert "<link" not in text
-    shutil.copy(tiny_study / "images/03.png", tiny_study / "images/24.png")
-    ran(run_snakemake, tiny_study, "--forcerun", "check_images", "--", "stimuli_report")
-    page = (tiny_study / "results/stimuli/datasets/mine.html").read_text(encoding="utf-8")
+    shutil.copy(staged_study / "images/03.png", staged_study / "images/24.png")
+    ran(run_snakemake, staged_study, "--forcerun", "check_images", "--", "stimuli_report")
+    page = (staged_study / "results/stimuli/datasets/mine.html").read_text(encoding="utf-8")
     assert "every image can be read" in page
     assert "the same file" in page
