@@ -61,7 +61,8 @@ def workflow() -> str:
     """Planning and starting."""
     rows = pd.read_csv(BENCH / "workflow.csv")
     rows["jobs"] = rows["jobs"].astype("Int64")
-    rows = rows[["measurement", "size", "jobs", "seconds_median", "seconds_min", "seconds_max"]]
+    rows = rows[["measurement", "size", "jobs", "seconds_median", "seconds_min", "seconds_max", "processor_median"]]
+    rows = rows.rename(columns={"processor_median": "processor, s"})
     return table(rows.rename(columns=lambda name: re.sub("seconds_(.*)", r"\1, s", name)))
 
 

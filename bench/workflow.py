@@ -2,13 +2,15 @@
 
     PYTHONPATH=workflow .venv/bin/python bench/workflow.py --repeats 5
 
-Every measurement is a process of its own, and each is a dry-run or an import: no study is touched.
+Every measurement is a process of its own, and each is a dry-run or an import: no study is touched. What is to be
+compared is measured in turns, and by the processor's seconds too, which other work on the machine moves less.
 """
 
 import argparse
 import csv
 import json
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -31,6 +33,19 @@ rule all:
     input: expand("{job}.csv", job=range(JOBS))
 rule scores:
     output: "{job}.csv"
+    script: "scores.py"
+"""
+# The same with the files that a job which scores layers cannot do without: three that other jobs make, and its log.
+WITH_FILES = """
+rule all:
+    input: expand("{job}.csv", job=range(JOBS))
+rule made:
+    output: "{name}.made"
+    script: "scores.py"
+rule scores:
+    input: "weights.made", "pixels.made", "stimuli.made"
+    output: "{job}.csv"
+    log: "{job}.log"
     script: "scores.py"
 """
 # What Snakemake puts before a script.
@@ -57,14 +72,20 @@ def dry_run(*arguments: str) -> list[str]:
     return snakemake("--dry-run", "--quiet", "rules", "host", "reason", *arguments)
 
 
-def ran(command: Sequence[str]) -> tuple[float, str]:
-    """(seconds, all it printed) of a process in the repository; RuntimeError where it fails."""
-    start = time.perf_counter()
+def processor() -> float:
+    """Seconds that this process's children have had of the processor."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def ran(command: Sequence[str]) -> tuple[float, float, str]:
+    """(seconds, the processor's, all it printed) of a process in the repository; RuntimeError where it fails."""
+    start, used = time.perf_counter(), processor()
     process = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     seconds = time.perf_counter() - start
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{process.stdout[-2000:]}")
-    return seconds, process.stdout
+    return seconds, processor() - used, process.stdout
 
 
 def n_jobs(output: str) -> int | str:
@@ -73,19 +94,26 @@ def n_jobs(output: str) -> int | str:
     return int(found[1]) if found else ""
 
 
-def measure(measurement: Measurement, repeats: int) -> dict:
-    """One row of the table; what takes minutes is repeated less."""
-    runs = []
-    while len(runs) < repeats and sum(seconds for seconds, _ in runs) < ENOUGH_SECONDS:
-        runs.append(ran(measurement.command))
-    seconds = [round(seconds, 3) for seconds, _ in runs]
+def measure(measurements: Sequence[Measurement], repeats: int) -> list[dict]:
+    """Rows of the table, measured in turns; what takes minutes is repeated less."""
+    runs = [[] for _ in measurements]
+    while len(runs[0]) < repeats and sum(seconds for seconds, *_ in runs[0]) < ENOUGH_SECONDS:
+        for each, measurement in zip(runs, measurements, strict=True):
+            each.append(ran(measurement.command))
+    return [row(measurement, each) for measurement, each in zip(measurements, runs, strict=True)]
+
+
+def row(measurement: Measurement, runs: Sequence[tuple[float, float, str]]) -> dict:
+    """What is said of a measurement."""
+    seconds = [round(seconds, 3) for seconds, _, _ in runs]
     return {
         "measurement": measurement.name,
         "size": measurement.size,
-        "jobs": n_jobs(runs[0][1]),
+        "jobs": n_jobs(runs[0][2]),
         "seconds_median": round(statistics.median(seconds), 3),
         "seconds_min": min(seconds),
         "seconds_max": max(seconds),
+        "processor_median": round(statistics.median(used for _, used, _ in runs), 3),
         "repeats": len(runs),
     }
 
@@ -96,24 +124,37 @@ def paper_models() -> list[str]:
     return [line for line in lines if not line.startswith("#")]
 
 
-def planning(folder: Path) -> Iterator[Measurement]:
-    """Dry-runs of the 2023 study, whole and with every second and every fourth of its models."""
+def planning(folder: Path) -> Iterator[list[Measurement]]:
+    """Dry-runs of the 2023 study, whole, with every fourth of its models and with every second, beside bare ones.
+
+    A dry-run of one bare job is what they all take to start.
+    """
     header, *lines = paper_models()
-    yield Measurement("dry-run of config/paper.yaml", len(lines), dry_run(*PAPER))
+    yield [bare(folder, "one bare job", BARE, 1)]
+    yield beside_bare(folder, Measurement("dry-run of config/paper.yaml", len(lines), dry_run(*PAPER)))
     for step in (4, 2, 1):
         table = folder / f"every_{step}.tsv"
         table.write_text("\n".join([header, *lines[::step]]) + "\n", encoding="utf-8")
         command = dry_run(*PAPER, "--config", f"models={table}", ONE_LAYER_A_JOB)
-        yield Measurement("dry-run at one layer a job", len(lines[::step]), command)
+        ours = Measurement("dry-run at one layer a job", len(lines[::step]), command)
+        yield beside_bare(folder, ours) if step == 1 else [ours]
 
 
-def bare(folder: Path, jobs: int) -> Measurement:
-    """What Snakemake needs for that many jobs of a rule that has an output and a script and nothing else."""
-    (folder / "scores.py").touch()
-    snakefile = folder / "Snakefile"
-    snakefile.write_text(BARE.replace("JOBS", str(jobs)), encoding="utf-8")
-    command = dry_run("--snakefile", str(snakefile), "--directory", str(folder))
-    return Measurement("dry-run of as many bare jobs", "", command)
+def beside_bare(folder: Path, ours: Measurement) -> list[Measurement]:
+    """A dry-run of the study, and of as many jobs of a rule that has an output and a script, or files as well."""
+    jobs = n_jobs(ran(ours.command)[2])
+    names = {"as many bare jobs": BARE, "as many bare jobs with input and log": WITH_FILES}
+    return [ours, *(bare(folder, name, text, jobs) for name, text in names.items())]
+
+
+def bare(folder: Path, name: str, text: str, jobs: int) -> Measurement:
+    """A Snakefile of its own, with this many jobs."""
+    own = folder / f"{name} {jobs}"
+    own.mkdir()
+    (own / "scores.py").touch()
+    (own / "Snakefile").write_text(text.replace("JOBS", str(jobs)), encoding="utf-8")
+    command = dry_run("--snakefile", str(own / "Snakefile"), "--directory", str(own))
+    return Measurement(f"dry-run of {name}", "", command)
 
 
 def on_a_node() -> Measurement:
@@ -129,7 +170,7 @@ def on_a_node() -> Measurement:
 def nothing_to_do() -> Iterator[Measurement]:
     """A second run of the default study, if it is finished."""
     command = dry_run("--cores", "2")
-    if (ROOT / "results/summary.rst").is_file() and "Nothing to be done" in ran(command)[1]:
+    if (ROOT / "results/summary.rst").is_file() and "Nothing to be done" in ran(command)[2]:
         yield Measurement("no-op rerun of the default study", "", command)
     else:
         print("no-op rerun: left out, the default study is not finished here; `make demo` comes first")
@@ -150,14 +191,16 @@ def main() -> None:
     ran(snakemake("--list-rules", *PAPER))
     rows = []
 
-    def add(measurement: Measurement) -> None:
-        rows.append(measure(measurement, repeats))
-        print(*(f"{key} {value}" for key, value in rows[-1].items()), sep="  ", flush=True)
+    def add(measurements: Sequence[Measurement]) -> None:
+        for measured in measure(measurements, repeats):
+            rows.append(measured)
+            print(*(f"{key} {value}" for key, value in measured.items()), sep="  ", flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
-        for measurement in (*start_ups(), on_a_node(), *nothing_to_do(), *planning(Path(folder))):
-            add(measurement)
-        add(bare(Path(folder), rows[-1]["jobs"]))
+        for each in (*start_ups(), on_a_node(), *nothing_to_do()):
+            add([each])
+        for together in planning(Path(folder)):
+            add(together)
     write_rows(ROOT / "results/bench/workflow.csv", rows)
 
 

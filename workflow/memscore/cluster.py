@@ -45,6 +45,8 @@ class Site:
 
     def within(self, kind: str) -> list[Nodes]:
         """Nodes that may get a job of this kind."""
+        if not self.nodes:  # So it is while jobs are planned, fifty thousand of them in a large study.
+            return []
         names = str(self.asks[kind].get("slurm_partition", self.default)).split(",")
         gpus = _amounts({"gres": self.asks[kind].get("gres")})
         return [each for each in self.nodes if each.partition in names and _holds(each, gpus)]

@@ -153,11 +153,25 @@ class Study:
 
     def layers_of(self, model: str, label: str) -> list[dict]:
         """The layers of a job: `first..last`, or one."""
+        return self.networks[model].layers[self._run(model, label)]
+
+    def computed(self, model: str, label: str) -> list[dict]:
+        """What decides their numbers: where a layer stands in its network is the tables' business."""
+        if model not in self._computed:
+            keys = ("name", "n_features", "calls")
+            self._computed[model] = [{key: layer[key] for key in keys} for layer in self.networks[model].layers]
+        return self._computed[model][self._run(model, label)]
+
+    @cached_property
+    def _computed(self) -> dict[str, list[dict]]:
+        return {}
+
+    def _run(self, model: str, label: str) -> slice:
         first, _, last = label.partition("..")
-        layers, places = self.networks[model].layers, self._places[model]
-        if not {first, last or first} <= set(places):
+        places = self._places[model]
+        if first not in places or (last or first) not in places:
             raise InputError(f"{label}: not among the layers of {model} that this study is of")
-        return layers[places[first] : places[last or first] + 1]
+        return slice(places[first], places[last or first] + 1)
 
     def table_of(self, file: str) -> tuple[list[dict[str, str]], tuple[str, ...]]:
         """(what each row of a job's table is of, its columns of numbers), by the file's path from `results` on."""
@@ -190,8 +204,18 @@ class Study:
 
     def room(self, model: str, label: str, pixels: Sequence[str]) -> tuple[int, int]:
         """(memory, scratch) in MB that a job asks for, which goes through the stimuli of these files."""
+        n_stimuli = sum(_n_stimuli(file, *self.networks[model].input["input_size"]) for file in pixels)
+        asked = model, label, n_stimuli
+        if asked not in self._rooms:
+            self._rooms[asked] = self._room(*asked)
+        return self._rooms[asked]
+
+    @cached_property
+    def _rooms(self) -> dict[tuple[str, str, int], tuple[int, int]]:
+        return {}
+
+    def _room(self, model: str, label: str, n_stimuli: int) -> tuple[int, int]:
         network, reduction, allowed = self.networks[model].input, self.config["reduction"], self.config["resources"]
-        n_stimuli = sum(_n_stimuli(file, *network["input_size"]) for file in pixels)
         described = self.layers_of(model, label)
         layers = room.layers(described, n_stimuli, reduction["sketch"], reduction["pca"]).values()
         beside = room.overhead(layers, network["input_size"], self.config["batch_size"])

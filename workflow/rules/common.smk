@@ -1,6 +1,7 @@
 # The package lies beside this folder, whoever's Snakefile uses it. This process finds it and so do the scripts that it
 # starts, here and on cluster nodes.
 import gc
+import inspect
 import os
 import re
 import sys
@@ -35,6 +36,15 @@ def staged_table(wildcards):
     """What is staged of a stimulus set: of a dataset before bad images are left out."""
     name = "staged" if wildcards.kind == "datasets" else "stimuli"
     return f"resources/stimuli/{wildcards.kind}/{wildcards.set}/{name}.csv"
+
+
+def of_job(function):
+    """A function that Snakemake calls for each of fifty thousand jobs, its parameters noted.
+
+    Snakemake asks Python for them up to three times a call, which takes longer than most of these functions do.
+    """
+    function.__signature__ = inspect.signature(function)
+    return function
 
 
 # Input functions of layers run once a job, thirty thousand times in a large study: they format strings, not expand them.
@@ -73,8 +83,8 @@ def on_node(kind, mem_mb, minutes):
     """Resources of what runs on a node, `cpu` or `gpu`, more with each try."""
     return {
         **SITE.resources(kind),
-        "mem_mb": lambda wildcards, attempt: SITE.memory(kind, mem_mb, attempt),
-        "runtime": lambda wildcards, attempt: SITE.minutes(kind, minutes, attempt),
+        "mem_mb": of_job(lambda wildcards, attempt: SITE.memory(kind, mem_mb, attempt)),
+        "runtime": of_job(lambda wildcards, attempt: SITE.minutes(kind, minutes, attempt)),
         "local_gpu": device.shared_card(config["device"]) if kind == "gpu" else 0,
     }
 

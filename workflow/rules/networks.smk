@@ -67,18 +67,14 @@ rule finetune:
 NETWORK_INPUT = {
     "weights": rules.stage_weights.output[0],
     # Functions are for what may be there: calling them is what planning a large study takes its time for.
-    "plugins": (lambda wildcards: STUDY.networks[wildcards.model].plugins) if config["model_plugins"] else [],
+    "plugins": of_job(lambda wildcards: STUDY.networks[wildcards.model].plugins) if config["model_plugins"] else [],
     "references": (
-        (lambda wildcards: pixels_for("references", wildcards.model, "pca")) if config["reduction"]["pca"] else []
+        of_job(lambda wildcards: pixels_for("references", wildcards.model, "pca")) if config["reduction"]["pca"] else []
     ),
 }
 NETWORK_PARAMS = {
-    "network": lambda wildcards: STUDY.networks[wildcards.model].network,
-    # What decides a number: where a layer stands in its network is the tables' business.
-    "layers": lambda wildcards: [
-        {key: layer[key] for key in ("name", "n_features", "calls")}
-        for layer in STUDY.layers_of(wildcards.model, wildcards.layers)
-    ],
+    "network": of_job(lambda wildcards: STUDY.networks[wildcards.model].network),
+    "layers": of_job(lambda wildcards: STUDY.computed(wildcards.model, wildcards.layers)),
     "sketch": config["reduction"]["sketch"],
     "seed": STUDY.seed("sketch") if config["reduction"]["sketch"] else 0,
     "pca": config["reduction"]["pca"],
@@ -87,10 +83,12 @@ NETWORK_PARAMS = {
 # Known once there are pixels to count.
 NETWORK_RESOURCES = {
     **on_node("gpu", mem_mb=0, minutes=240),
-    "mem_mb": lambda wildcards, input, attempt: SITE.memory(
-        "gpu", STUDY.room(wildcards.model, wildcards.layers, input.pixels)[0], attempt
+    "mem_mb": of_job(
+        lambda wildcards, input, attempt: SITE.memory(
+            "gpu", STUDY.room(wildcards.model, wildcards.layers, input.pixels)[0], attempt
+        )
     ),
-    "disk_mb": lambda wildcards, input: STUDY.room(wildcards.model, wildcards.layers, input.pixels)[1],
+    "disk_mb": of_job(lambda wildcards, input: STUDY.room(wildcards.model, wildcards.layers, input.pixels)[1]),
 }
 
 

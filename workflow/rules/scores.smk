@@ -4,7 +4,7 @@
 rule memorability:
     input:
         **NETWORK_INPUT,
-        pixels=lambda wildcards: pixels_for("datasets", wildcards.model, wildcards.set),
+        pixels=of_job(lambda wildcards: pixels_for("datasets", wildcards.model, wildcards.set)),
         stimuli=rules.select_stimuli.output.stimuli,
     output:
         "results/memorability/{set}/{model}/{layers}.csv",
@@ -22,7 +22,7 @@ rule memorability:
         n_components=STUDY.n_components,
         choose=STUDY.chooses_components,
         # What was trained on one split is tested on no other, whose test images it may have seen.
-        split=lambda wildcards: STUDY.networks[wildcards.model].split,
+        split=of_job(lambda wildcards: STUDY.networks[wildcards.model].split),
     message:
         "Memorability from {wildcards.model} {wildcards.layers} on {wildcards.set}"
     script:
@@ -32,8 +32,10 @@ rule memorability:
 rule brain:
     input:
         **NETWORK_INPUT,
-        pixels=lambda wildcards: pixels_for("benchmarks", wildcards.model, wildcards.set),
-        benchmarks=lambda wildcards: [f"resources/benchmarks/{name}.nc" for name in STUDY.benchmarks(wildcards.set)],
+        pixels=of_job(lambda wildcards: pixels_for("benchmarks", wildcards.model, wildcards.set)),
+        benchmarks=of_job(
+            lambda wildcards: [f"resources/benchmarks/{name}.nc" for name in STUDY.benchmarks(wildcards.set)]
+        ),
     output:
         "results/brain/{set}/{model}/{layers}.csv",
     log:
@@ -47,7 +49,7 @@ rule brain:
     params:
         **NETWORK_PARAMS,
         version=versions.of("layers", "brain"),
-        benchmarks=lambda wildcards: STUDY.benchmarks(wildcards.set),
+        benchmarks=of_job(lambda wildcards: STUDY.benchmarks(wildcards.set)),
         normalise=lookup("brain/normalise", within=config, default=None),
     message:
         "Brain similarity of {wildcards.model} {wildcards.layers} on {wildcards.set}"
@@ -60,7 +62,7 @@ rule brain:
 rule generalise:
     input:
         **NETWORK_INPUT,
-        pixels=lambda wildcards: pixels_for("datasets", wildcards.model, wildcards.fitted, wildcards.tested),
+        pixels=of_job(lambda wildcards: pixels_for("datasets", wildcards.model, wildcards.fitted, wildcards.tested)),
         fitted="resources/stimuli/datasets/{fitted}/stimuli.csv",
         tested="resources/stimuli/datasets/{tested}/stimuli.csv",
         shared=rules.shared_stimuli.output[0],
