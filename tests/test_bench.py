@@ -1,7 +1,6 @@
 """bench/gpu.py on the processor: what is measured on a card is measured right."""
 
-import os
-import subprocess
+import importlib
 import sys
 
 import pandas as pd
@@ -10,15 +9,14 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-def test_gpu_bench_at_toy_size(repository, tmp_path):
+def test_gpu_bench_at_toy_size(repository, tmp_path, monkeypatch):
     """On the card's own device every difference is zero, or rounding where NumPy's sums meet torch's."""
-    subprocess.run(
-        [sys.executable, "bench/gpu.py", "--device", "cpu", "--quick", "--output", str(tmp_path / "gpu.csv")],
-        cwd=repository,
-        env=os.environ | {"PYTHONPATH": "workflow"},
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+    monkeypatch.syspath_prepend(repository / "bench")
+    options = ["--device", "cpu", "--quick", "--output", str(tmp_path / "gpu.csv")]
+    monkeypatch.setattr(sys, "argv", ["bench/gpu.py", *options])
+    gpu = importlib.import_module("gpu")
+    monkeypatch.setattr(gpu, "NETWORKS", ["test_resnet"] * len(gpu.NETWORKS))
+    gpu.main()
     rows = pd.read_csv(tmp_path / "gpu.csv").set_index("part")
     assert set(rows.index) == {"scores", "flaws", "sketch", "feed", "extraction", "activations", "rho"}
     assert rows.loc["scores", "difference"].dropna().between(0, 1e-9).all()

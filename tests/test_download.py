@@ -1,7 +1,9 @@
 """Downloads from a server on loopback: broken off and resumed, trusted once, and refused when they change."""
 
 import errno
+import gzip
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -16,12 +18,15 @@ from memscore.errors import InputError
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 
 
+DATE = {"Last-Modified": "Wed, 25 Nov 2015 18:40:00 GMT"}
+TAG = {"ETag": '"first"'}
+
+
 class Shelf:
     """A file as web servers offer it; `sent` counts the bytes of each answer."""
 
-    def __init__(self):
-        self.content, self.ranges, self.sent = CONTENT, True, []
-        self.validators = {"ETag": '"first"', "Last-Modified": "Wed, 25 Nov 2015 18:40:00 GMT"}
+    def __init__(self, content=CONTENT):
+        self.content, self.ranges, self.sent, self.validators = content, True, [], TAG | DATE
 
     def answer(self, method, path, headers):
         if path != "/lamem.tar.gz":
@@ -55,12 +60,21 @@ def fetch(server, target, **keywords):
     return download.download(f"{server.url}/lamem.tar.gz", target, **keywords)
 
 
-def refusal(*arguments, **keywords) -> str:
+def refuse(server, target, *words, **keywords) -> None:
+    """A download is refused in one line with these words."""
     with pytest.raises(InputError) as caught:
-        fetch(*arguments, **keywords)
+        fetch(server, target, **keywords)
     message = str(caught.value)
     assert len(message.splitlines()) == 1, message
-    return message
+    for each in words:
+        assert each in message
+
+
+def break_off(server, target, *words) -> None:
+    """A download breaks off half-way."""
+    server.fault = "hang up"
+    refuse(server, target, "cannot be downloaded", *words)
+    server.fault = None
 
 
 def names(target):
@@ -80,14 +94,10 @@ def test_what_comes_first_is_trusted_and_recorded(server, shelf, target):
 
 
 def test_broken_off_and_resumed(server, shelf, target):
-    server.fault = "hang up"
-    message = refusal(server, target)
-    for words in ("cannot be downloaded", "1.5 MB are kept", "try again to go on"):
-        assert words in message
+    break_off(server, target, "1.5 MB are kept", "try again to go on")
     assert names(target) == ["lamem.tar.gz.part", "lamem.tar.gz.part.json"]
-    kept = (target.parent / "lamem.tar.gz.part").stat().st_size
+    kept, said = (target.parent / "lamem.tar.gz.part").stat().st_size, []
     assert kept == len(CONTENT) // 2
-    server.fault, said = None, []
     fetch(server, target, say=said.append)
     assert shelf.sent == [len(CONTENT), len(CONTENT) - kept]
     assert target.read_bytes() == CONTENT
@@ -95,49 +105,37 @@ def test_broken_off_and_resumed(server, shelf, target):
     assert said == [f"{server.url}/lamem.tar.gz: goes on after 1.5 of 3.0 MB"]
 
 
-@pytest.mark.parametrize("validators", [{"Last-Modified": "Wed, 25 Nov 2015 18:40:00 GMT"}, {"ETag": '"x"'}], ids=str)
+@pytest.mark.parametrize("validators", [TAG, DATE], ids=str)
 def test_either_validator_will_do(server, shelf, target, validators):
-    shelf.validators, server.fault = validators, "hang up"
-    refusal(server, target)
-    server.fault = None
+    shelf.validators = validators
+    break_off(server, target)
     fetch(server, target)
-    assert shelf.sent == [len(CONTENT), len(CONTENT) - len(CONTENT) // 2]
+    assert shelf.sent == [len(CONTENT), len(CONTENT) // 2]
 
 
-@pytest.mark.parametrize("validators", [{}, {"ETag": 'W/"weak"'}], ids=str)
-def test_without_a_validator_nothing_is_kept(server, shelf, target, validators):
-    """Two halves could be of two files."""
-    shelf.validators, server.fault = validators, "hang up"
-    assert "try again, or" in refusal(server, target)
-    assert names(target) == []
-    server.fault = None
+@pytest.mark.parametrize(
+    ("before", "after", "ranges"),
+    [
+        pytest.param({}, {}, True, id="without a validator"),
+        pytest.param({"ETag": 'W/"weak"'}, {"ETag": 'W/"weak"'}, True, id="a weak validator"),
+        pytest.param(TAG, TAG, False, id="a server without ranges"),
+        pytest.param(TAG, {"ETag": '"second"'}, True, id="another file"),
+    ],
+)
+def test_two_halves_that_could_be_of_two_files_are_not_joined(server, shelf, target, before, after, ranges):
+    shelf.validators, shelf.ranges = before, ranges
+    strong = before == TAG
+    break_off(server, target, "1.5 MB are kept" if strong else "try again, or")
+    assert (names(target) != []) == strong
+    shelf.validators, shelf.content = after, CONTENT[::-1]
     fetch(server, target)
     assert shelf.sent == [len(CONTENT)] * 2
-
-
-def test_a_server_without_ranges_starts_anew(server, shelf, target):
-    shelf.ranges, server.fault = False, "hang up"
-    refusal(server, target)
-    server.fault = None
-    fetch(server, target)
-    assert shelf.sent == [len(CONTENT)] * 2
-    assert target.read_bytes() == CONTENT
-
-
-def test_a_file_that_changed_between_starts_anew(server, shelf, target):
-    server.fault = "hang up"
-    refusal(server, target)
-    server.fault, shelf.content, shelf.validators = None, CONTENT[::-1], {"ETag": '"second"'}
-    fetch(server, target)
     assert target.read_bytes() == CONTENT[::-1]
 
 
 def test_another_address_starts_anew(server, serve, target):
-    server.fault = "hang up"
-    refusal(server, target)
-    mirror = Shelf()
-    mirror.content = CONTENT[::-1]
-    fetch(serve(mirror.answer), target)
+    break_off(server, target)
+    fetch(serve(Shelf(CONTENT[::-1]).answer), target)
     assert target.read_bytes() == CONTENT[::-1]
 
 
@@ -145,9 +143,8 @@ def test_killed_before_its_end_was_seen(server, shelf, target):
     """Everything had come, but a part that is whole cannot be gone on from."""
     fetch(server, target)
     target.rename(f"{target}.part")
-    (target.parent / "lamem.tar.gz.part.json").write_text(
-        f'{{"url": "{server.url}/lamem.tar.gz", "validator": "\\"first\\""}}'
-    )
+    begun = {"url": f"{server.url}/lamem.tar.gz", "validator": TAG["ETag"]}
+    (target.parent / "lamem.tar.gz.part.json").write_text(json.dumps(begun))
     fetch(server, target)
     assert target.read_bytes() == CONTENT
     assert names(target) == ["lamem.tar.gz", "lamem.tar.gz.sha256"]
@@ -156,31 +153,25 @@ def test_killed_before_its_end_was_seen(server, shelf, target):
 @pytest.mark.parametrize(("fault", "words"), [(404, "is the address right?"), (503, "try again later")])
 def test_an_error_keeps_what_has_come(server, target, fault, words):
     server.fault = fault
-    message = refusal(server, target)
-    assert f"answers {fault}" in message
-    assert words in message
+    refuse(server, target, f"answers {fault}", words)
     assert names(target) == []
-    server.fault = "hang up"
-    refusal(server, target)
+    break_off(server, target)
     before = names(target)
     server.fault = fault
-    refusal(server, target)
+    refuse(server, target)
     assert names(target) == before != []
 
 
 def test_pinned_hash(server, target):
-    digest = hashlib.sha256(CONTENT).hexdigest()
-    message = refusal(server, target, pinned="0" * 64)
-    for words in ("not the file it was", digest, "0" * 64, "sha256: in the config"):
-        assert words in message
+    digest, other = hashlib.sha256(CONTENT).hexdigest(), "0" * 64
+    refuse(server, target, "not the file it was", digest, other, "sha256: in the config", pinned=other)
     assert names(target) == []
     server.fault = "changed"
-    assert "not the file it was" in refusal(server, target, pinned=digest)
+    refuse(server, target, "not the file it was", pinned=digest)
     assert names(target) == []
     server.fault = None
     fetch(server, target, pinned=digest)
-    message = refusal(server, target, pinned="0" * 64)
-    assert message.startswith(f"{target}: has SHA-256 {digest}, sha256: in the config says {'0' * 64}; ")
+    refuse(server, target, f"{target}: has SHA-256 {digest}, sha256: in the config says {other}; ", pinned=other)
 
 
 def test_a_later_download_must_be_the_same(server, shelf, target):
@@ -188,15 +179,10 @@ def test_a_later_download_must_be_the_same(server, shelf, target):
     record = target.parent / "lamem.tar.gz.sha256"
     target.unlink()
     server.fault = "changed"
-    message = refusal(server, target)
-    for words in ("not the file it was", "its authors changed it", f"delete {record}"):
-        assert words in message
+    refuse(server, target, "not the file it was", "its authors changed it", f"delete {record}")
     assert names(target) == [record.name]
     server.fault, shelf.content = None, CONTENT[:-1]
-    shelf.sent.clear()
-    message = refusal(server, target)
-    for words in (f"has {len(CONTENT) - 1} bytes, not {len(CONTENT)}", f"delete {record}"):
-        assert words in message
+    refuse(server, target, f"has {len(CONTENT) - 1} bytes, not {len(CONTENT)}", f"delete {record}")
     record.unlink()
     fetch(server, target)
     assert target.read_bytes() == CONTENT[:-1]
@@ -205,10 +191,8 @@ def test_a_later_download_must_be_the_same(server, shelf, target):
 def test_a_file_that_changes_on_disk_is_refused(server, target):
     fetch(server, target)
     target.write_bytes(CONTENT[:-1])
-    message = refusal(server, target)
-    assert message.startswith(f"{target}: has SHA-256 ")
-    assert "lamem.tar.gz.sha256 recorded" in message
-    assert message.endswith("; delete it to fetch it anew")
+    recorded = f"lamem.tar.gz.sha256 recorded {hashlib.sha256(CONTENT).hexdigest()}; delete it to fetch it anew"
+    refuse(server, target, f"{target}: has SHA-256 ", recorded)
     target.unlink()
     fetch(server, target)
     assert target.read_bytes() == CONTENT
@@ -217,13 +201,11 @@ def test_a_file_that_changes_on_disk_is_refused(server, target):
 def test_a_record_that_is_none_is_refused(server, target):
     fetch(server, target)
     (target.parent / "lamem.tar.gz.sha256").write_text("?")
-    assert "lamem.tar.gz.sha256: not the record of a download; delete it" in refusal(server, target)
+    refuse(server, target, "lamem.tar.gz.sha256: not the record of a download; delete it")
 
 
 def test_bytes_come_as_they_are_sent(serve, target):
     """Some servers call .tar.gz a compressed .tar."""
-    import gzip
-
     packed = gzip.compress(b"content")
     fetch(serve(lambda *request: (200, {"Content-Encoding": "gzip"}, packed)), target)
     assert target.read_bytes() == packed
@@ -235,7 +217,7 @@ def test_what_has_no_end_is_not_kept(serve, target, monkeypatch, declared):
     headers = {} if declared else {"Content-Length": "", "Connection": "close"}
     server = serve(lambda method, path, _: (200, headers, CONTENT))
     monkeypatch.setattr(download, "MOST_BYTES", len(CONTENT) - 1)
-    assert "sends more than" in refusal(server, target)
+    refuse(server, target, "sends more than")
     assert names(target) == []
 
 
@@ -261,9 +243,7 @@ def small_disk(tmp_path):
 
 def test_a_disk_that_fills_up(server, shelf, small_disk):
     target = small_disk / "lamem.tar.gz"
-    message = refusal(server, target)
-    for words in (f"{target}.part: no room left on the disk", "make room and start again"):
-        assert words in message
+    refuse(server, target, f"{target}.part: no room left on the disk; make room and start again")
     assert names(target) == ["lamem.tar.gz.part", "lamem.tar.gz.part.json"]
     kept = (small_disk / "lamem.tar.gz.part").stat().st_size
     assert 1_000_000 < kept < 2_100_000
@@ -289,9 +269,7 @@ def test_tree_id_is_what_git_says(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode() * 3)
     git = ["git", "-c", "core.fileMode=false", "-c", "core.autocrlf=false"]
-    expected = []
     for command in (["init", "-q"], ["add", "--all"], ["write-tree"]):
         done = subprocess.run([*git, *command], cwd=tmp_path, check=True, capture_output=True, text=True)
-        expected.append(done.stdout.strip())
     shutil.rmtree(tmp_path / ".git")
-    assert download.git_tree_id(tmp_path) == expected[-1]
+    assert download.git_tree_id(tmp_path) == done.stdout.strip()

@@ -27,31 +27,20 @@ def noted(folder, **changes) -> None:
     (folder / f"{note['pid']}.run").write_text(json.dumps(note))
 
 
-def test_of_a_dead_run_it_goes(locked, capsys):
-    noted(locked)
+@pytest.mark.parametrize("number_is_another_process_by_now", [False, True])
+def test_of_a_dead_run_it_goes(locked, capsys, number_is_another_process_by_now):
+    noted(locked, **({"pid": os.getpid()} if number_is_another_process_by_now else {}))
     lock.release()
     assert not locked.exists()
     assert "its lock is removed" in capsys.readouterr().err
 
 
-def test_of_a_number_that_another_process_has_by_now_it_goes(locked):
-    noted(locked, pid=os.getpid())
-    lock.release()
-    assert not locked.exists()
-
-
-def test_of_a_run_at_work_it_stays(locked, capsys):
-    lock.note()
+@pytest.mark.parametrize("another_host", [False, True])
+def test_of_a_run_at_work_or_on_another_host_it_stays(locked, capsys, another_host):
+    noted(locked, host="node7 pid:[1]") if another_host else lock.note()
     lock.release()
     assert (locked / "0.output.lock").exists()
-    assert f"process {os.getpid()} on " in capsys.readouterr().err
-
-
-def test_of_another_host_it_stays(locked, capsys):
-    noted(locked, host="node7 pid:[1]")
-    lock.release()
-    assert (locked / "0.output.lock").exists()
-    assert "on node7" in capsys.readouterr().err
+    assert ("on node7" if another_host else f"process {os.getpid()} on ") in capsys.readouterr().err
 
 
 def test_what_nobody_noted_stays(locked, capsys):

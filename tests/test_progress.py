@@ -63,16 +63,14 @@ def done(job, start, end):
     kept("metadata", job, {"starttime": DAY + start, "endtime": DAY + end, "rule": "brain"})
 
 
-def squeue(said, *, status=0):
-    write("bin/squeue", f"#!/bin/sh\ncat <<.\n{said}\n.\nexit {status}\n".replace("cat", "/bin/cat"))
+def locked():
+    """As by a run that started at 1000."""
+    write(".snakemake/locks/0.output.lock", at=1000)
+
+
+def squeue(script):
+    write("bin/squeue", f"#!/bin/sh\n{script}\n")
     os.chmod("bin/squeue", stat.S_IRWXU)
-
-
-def test_what_is_kept_goes_by_its_output():
-    for job in (JOBS[0], LONG):
-        kept("metadata", job, {})
-    write(".snakemake/metadata/not base64", "{}")
-    assert {job for job, _ in progress.kept(progress.MEMORY / "metadata")} == {JOBS[0], LONG}
 
 
 def test_run_times_leave_out_what_is_not_known():
@@ -82,6 +80,7 @@ def test_run_times_leave_out_what_is_not_known():
     kept("metadata", JOBS[2], {"starttime": 10, "endtime": 5})
     kept("metadata", JOBS[3], {})
     write(".snakemake/metadata/" + urlsafe_b64encode(b"half.csv").decode(), '{"starttime": 1')
+    write(".snakemake/metadata/not base64", "{}")
     assert progress.run_times({*JOBS, LONG, "half.csv"}) == {JOBS[0]: (DAY + 10, DAY + 70), LONG: (DAY + 10, DAY + 30)}
 
 
@@ -103,7 +102,7 @@ def test_marks_count_while_their_run_holds_the_lock():
     kept("incomplete", JOBS[1], {"external_jobid": None}, at=2000)
     kept("incomplete", "of/another/study.csv", {"external_jobid": None}, at=2000)
     assert progress.look({"brain": JOBS}).running == {}
-    write(".snakemake/locks/0.output.lock", at=1000)
+    locked()
     seen = progress.look({"brain": JOBS})
     assert (seen.running, seen.queued, seen.started) == ({JOBS[1]: 2000}, {}, 1000)
 
@@ -113,9 +112,9 @@ def test_jobs_of_a_cluster_wait_until_they_start(says):
     """A job that has started has no number; where squeue can be asked, one that has just started still has its."""
     for job, number in zip(JOBS, ("1", "22", None, "4"), strict=True):
         kept("incomplete", job, {"external_jobid": number}, at=2000)
-    write(".snakemake/locks/0.output.lock", at=1000)
+    locked()
     if says:
-        squeue(says, status=int("down" in says))
+        squeue(f"/bin/cat <<.\n{says}\n.\nexit {int('down' in says)}")
     seen = progress.look({"brain": JOBS})
     assert set(seen.queued) == ({JOBS[1]} if says and "RUNNING" in says else {JOBS[0], JOBS[1], JOBS[3]})
     assert set(seen.running) | set(seen.queued) == set(JOBS)
@@ -123,8 +122,7 @@ def test_jobs_of_a_cluster_wait_until_they_start(says):
 
 
 def test_a_slow_squeue_is_not_waited_for(monkeypatch):
-    squeue("22|PENDING")
-    write("bin/squeue", "#!/bin/sh\nexec /bin/sleep 30\n")
+    squeue("exec /bin/sleep 30")
     monkeypatch.setattr(progress, "SQUEUE_SECONDS", 0.2)
     assert progress.waiting({"1"}) == {"1"}
 
@@ -137,17 +135,15 @@ def test_failed_is_what_the_last_run_left_undone():
     done(JOBS[0], 1, 2)
     assert progress.look({"brain": JOBS}).failed == {JOBS[1]: "logs/1.log"}
     kept("incomplete", JOBS[1], {}, at=2000)
-    write(".snakemake/locks/0.output.lock", at=1000)
+    locked()
     assert progress.look({"brain": JOBS}).failed == {}, "it is tried again"
 
 
 def test_of_many_failures_ten_are_named():
     jobs = [f"results/{i}.csv" for i in range(13)]
-    block = (
-        "Error in rule a:\n    output: results/{0}.csv\n    log: logs/{0}.log (check log file(s) for error details)\n"
-    )
     log = ".snakemake/log/1.snakemake.log"
-    write(log, "Select jobs to execute...\n" + "".join(block.format(i) for i in range(13)))
+    blocks = (f"Error in rule a:\n    output: {job}\n    log: logs/{i}.log (check log\n" for i, job in enumerate(jobs))
+    write(log, "Select jobs to execute...\n" + "".join(blocks))
     lines = progress.report({"brain": jobs}, ["brain"], False)
     start = lines.index("Failed, says")
     assert lines[start + 1 : start + 12] == [*(f"  logs/{i}.log" for i in range(10)), f"  and 3 more: {log}"]
@@ -156,9 +152,8 @@ def test_of_many_failures_ten_are_named():
 def test_failures_that_snakemake_keeps_quiet_about_are_mentioned():
     log = ".snakemake/log/1.snakemake.log"
     write(log, "Select jobs to execute...\nRuleException:\nCalledProcessError in file\n")
-    assert f"Some jobs failed at least once; which, --quiet rules left out: {log}" in progress.report(
-        {"brain": JOBS}, [], False
-    )
+    said = progress.report({"brain": JOBS}, [], False)
+    assert f"Some jobs failed at least once; which, --quiet rules left out: {log}" in said
     write(log, "Select jobs to execute...\n1 of 4 steps (25%) done\n")
     assert "failed at" not in "".join(progress.report({"brain": JOBS}, [], False))
 
@@ -212,7 +207,7 @@ def test_disk_of_files_and_scratch_of_running_jobs():
     os.symlink("../elsewhere", "resources/pixels")
     os.symlink("gone", "resources/dangling")
     kept("incomplete", JOBS[1], {}, at=2000)
-    write(".snakemake/locks/0.output.lock", at=1000)
+    locked()
     sizes = progress.disk("results", "resources", "nowhere")
     assert sizes[JOBS[0]] >= 10**6
     assert sizes["resources/pixels/a.npy"] >= 10**6

@@ -37,13 +37,8 @@ def test_generalisation_has_a_column_for_each_rho():
         *("within.x", "within.y", "across.x.y", "components.x.y", "left_out.x.y", "across.y.x", "left_out.y.x"),
         *("s.IT.raw", "s.IT.ceiling", "s.IT.score", "s.IT.error", "note"),
     ]
-    for column, start in {
-        "within.x": 0.1,
-        "within.y": 0.2,
-        "across.x.y": 0.3,
-        "across.y.x": 0.4,
-        "s.IT.raw": 0.5,
-    }.items():
+    starts = {"within.x": 0.1, "within.y": 0.2, "across.x.y": 0.3, "across.y.x": 0.4, "s.IT.raw": 0.5}
+    for column, start in starts.items():
         np.testing.assert_allclose(table[column], start + np.arange(4))
     assert (table["note"] == "").all()
 
@@ -65,9 +60,8 @@ def test_finetuned_puts_before_beside_after():
         return table.assign(**{f"memorability_split_{k}": [offset + k, offset + k - 0.5] for k in splits})
 
     def similar(model, raw):
-        return pd.DataFrame(
-            [{"model": model, "layer": "penultimate", "benchmark": "s.IT", "raw": raw, "score": raw**2}]
-        )
+        row = {"model": model, "layer": "penultimate", "benchmark": "s.IT", "raw": raw, "score": raw**2}
+        return pd.DataFrame([row])
 
     tuned = [("a.tuned-1", "a", 1), ("a.tuned-2", "a", 2)]
     reached = {"model": "a", "epoch": 3, "n_epochs": 5, "train_rho": 0.6, "validation_rho": 0.4}
@@ -109,9 +103,8 @@ def test_published_results_have_their_source(repository):
 
 def test_own_networks_stand_beside_peers_and_published_results():
     tuned = pd.DataFrame({"model": ["a", "a"], "best_layer_before": [0.4, 0.6], "head_rho": [0.5, 0.8]})
-    published = pd.DataFrame(
-        {"predictor": ["Net"], "spearman": [0.64], "protocol": ["five splits"], "source": ["Them 2015"]}
-    )
+    source = {"predictor": "Net", "spearman": 0.64, "protocol": "five splits", "source": "Them 2015"}
+    published = pd.DataFrame([source])
     found = tables.beside_published(tuned, {"resmem": {"split_1": 0.5}}, published).set_index("predictor")
     assert list(found.index) == ["a: best layer, PLS", "a: fine-tuned", "resmem", "Net"]
     assert list(found["kind"]) == ["before", "after", "peer", "published"]

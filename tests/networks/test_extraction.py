@@ -16,6 +16,9 @@ import numpy as np
 import pytest
 import timm
 import torch
+from timm.models import register_model
+from timm.models.deit import VisionTransformerDistilled
+from timm.models.vision_transformer import VisionTransformer
 from torch.nn import functional
 
 from memscore import device, study
@@ -27,12 +30,9 @@ from memscore.scores import pls
 
 PACKAGE = Path(extraction.__file__).parents[2]
 N_IMAGES = 16
-PLUGIN = """
-from timm.models import register_model
-from timm.models.deit import VisionTransformerDistilled
-from timm.models.vision_transformer import VisionTransformer
-
-SIZES = dict(img_size=64, patch_size=16, embed_dim=48, depth=2, num_heads=3)
+# The first of each module of timm, whatever it is, so that a new family is tested as it comes.
+FAMILIES = {module: names[0] for module in timm.models.list_modules() if (names := timm.list_models(module=module))}
+SIZES = {"img_size": 64, "patch_size": 16, "embed_dim": 48, "depth": 2, "num_heads": 3}
 
 
 def described(model):
@@ -53,17 +53,11 @@ def small_headless_vit(pretrained=False, **kwargs):
 @register_model
 def small_distilled_vit(pretrained=False, **kwargs):
     return described(VisionTransformerDistilled(num_classes=10, **SIZES))
-"""
+
+
 TRANSFORMERS = ["small_vit", "small_headless_vit", "small_distilled_vit"]
 CONVOLUTIONAL = ["resnet10t", "tf_efficientnet_lite0", "mobilenetv3_small_050", "dpn68", "res2net50_26w_4s", "dla46_c"]
 NETWORKS = CONVOLUTIONAL + TRANSFORMERS
-
-
-@pytest.fixture(autouse=True, scope="module")
-def vision_transformers(tmp_path_factory):
-    plugin = tmp_path_factory.mktemp("plugin") / "transformers.py"
-    plugin.write_text(PLUGIN)
-    architectures.load_plugins([str(plugin)])
 
 
 @functools.cache
@@ -126,8 +120,8 @@ def tensors_in(output):
     return [tensor for part in parts for tensor in tensors_in(part)]
 
 
-def full_pass(name, memory_format=torch.channels_last):
-    """Every module's output in its last call, cloned, flattened and joined."""
+def full_pass(name):
+    """Every module's output in its last call, cloned, flattened in torch's order, channel by channel, and joined."""
     model, description, _ = network(name)
     outputs = {}
     for module_name, module in model.named_modules():
@@ -139,7 +133,7 @@ def full_pass(name, memory_format=torch.channels_last):
 
         module.register_forward_hook(keep)
     with torch.no_grad():
-        model.to(memory_format=memory_format)(images(description, pixels()))
+        model.to(memory_format=torch.channels_last)(images(description, pixels()))
     return outputs
 
 
@@ -167,15 +161,6 @@ def test_every_layer_equals_torchs_own_hook(name):
         and not isinstance(module, (torch.nn.Identity, torch.nn.Dropout, torch.nn.Flatten))
     }
     assert set(ours) == (leaves & set(outputs)) | {PENULTIMATE}, "a layer that computes something is left out"
-
-
-@pytest.mark.parametrize("name", ["resnet10t", "dpn68", "dla46_c"])
-def test_memory_format_changes_nothing(name):
-    """Features stand in torch's order, channel by channel, though the pass runs channels-last."""
-    outputs = full_pass(name, torch.contiguous_format)
-    for layer, values in everything(name).items():
-        if layer != PENULTIMATE:
-            assert_close(values, outputs[layer], 1e-4)
 
 
 class Parts(torch.nn.Module):
@@ -215,18 +200,6 @@ def test_modules_that_run_often():
     assert network("dla46_c")[2]["level2.tree1.relu"] == 3
 
 
-def test_module_that_runs_often_is_taken_at_its_last_call():
-    model, description, layers = network("res2net50_26w_4s")
-    calls = []
-    model.layer1[0].relu.register_forward_hook(lambda _, __, output: calls.append(output.detach().clone()))
-    with torch.no_grad():
-        model(images(description, pixels()))
-    assert len(calls) == layers["layer1.0.relu"]
-    alone = extract("res2net50_26w_4s", ["layer1.0.relu"])["layer1.0.relu"]
-    assert_close(alone, calls[-1].flatten(1).numpy(), 1e-4)
-    assert alone.shape != calls[0].flatten(1).shape
-
-
 @pytest.mark.parametrize("name", NETWORKS)
 def test_penultimate_is_what_enters_the_classifier(name):
     model, description, _ = network(name)
@@ -247,31 +220,7 @@ def test_penultimate_is_what_enters_the_classifier(name):
     assert_close(ours, before_head.numpy(), 1e-4)
 
 
-def test_penultimate_gives_the_networks_output():
-    """From the recorded numbers alone: the classifier's weights turn them into the logits."""
-    model, description, _ = network("resnet10t")
-    with torch.no_grad():
-        logits = model(images(description, pixels()))
-        assert_close(model.fc(torch.from_numpy(everything("resnet10t")[PENULTIMATE])).numpy(), logits.numpy(), 1e-4)
-
-
-@pytest.mark.parametrize("name", ["crossvit_9_240", "efficientvim_m1", "efficientvim_m1_dist"])
-def test_classifiers_in_a_module_list(name):
-    """timm hands out these networks' classifiers in a ModuleList, which itself never runs."""
-    if not timm.is_model(name):
-        pytest.skip(f"timm {timm.__version__} has no {name}")
-    layers = {layer["name"]: layer for layer in architectures.describe(name)["layers"]}
-    with torch.device("meta"):
-        model = timm.create_model(name)
-    given = model.get_classifier()
-    heads = [m for m in (given[0] if isinstance(given, tuple) else given).modules() if hasattr(m, "in_features")]
-    assert layers[PENULTIMATE]["calls"] == len(heads)
-    assert layers[PENULTIMATE]["n_features"] == sum(head.in_features for head in heads)
-
-
-# The first of each module of timm, whatever it is, so that a new family is tested as it comes.
-FAMILIES = {module: names[0] for module in timm.models.list_modules() if (names := timm.list_models(module=module))}
-# Their last linear maps by hand: what a family does that is not "the one that runs last".
+# Their last linear maps by hand, by module of timm: what a family does that is not "the one that runs last".
 HEADS = {
     "crossvit": ["head.0", "head.1"],
     "efficientvim": ["heads.0", "heads.1", "heads.2", "heads.3"],
@@ -285,67 +234,41 @@ HEADS = {
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_penultimate_layer_of_every_family(family):
+def test_penultimate_layer_of_every_family(family, monkeypatch):
     """As wide as the last linear map that runs has inputs; at depth 1; nothing but the classifier lies behind."""
     with torch.device("meta"):
         model = timm.create_model(FAMILIES[family])
-    ran = []
+    if family == "sequencer":  # Shapes of its recurrent blocks, twenty seconds' worth, are worked out step by step.
+        for stage in model.stages:
+            stage.blocks = stage.blocks[:1]
+    ran, given = [], []
     for name, module in model.named_modules():
         if isinstance(module, (torch.nn.Linear, torch.nn.Conv2d)):
             module.register_forward_hook(lambda module, _, __, name=name: ran.append((name, module)))
+    model.register_forward_hook(lambda _, __, output: given.append(output))
+    monkeypatch.setattr(architectures, "create", lambda *_: model)  # To build some of them takes seconds.
     described = architectures.describe(FAMILIES[family])
-    with torch.inference_mode():
-        output = model.eval()(torch.zeros(1, 3, *described["input_size"], device="meta"))
     chosen = {layer["name"]: layer for layer in study.select_layers(described["layers"], {"every": 1})}
     penultimate = chosen[PENULTIMATE]
     assert penultimate["depth"] == 1
     behind = [layer for layer in chosen.values() if layer["index"] > penultimate["index"]]
     if penultimate["module_type"] == "output":  # Published without a classifier.
         assert behind == []
-        assert penultimate["n_features"] == output[0].numel()
+        assert penultimate["n_features"] == given[0][0].numel()
         return
     heads = [module for name, module in ran if name in HEADS.get(family, [ran[-1][0]])]
-    assert heads
-    widths = [getattr(head, "in_features", None) or head.in_channels for head in heads]
-    assert penultimate["n_features"] == sum(widths)
+    assert penultimate["calls"] == len(heads) > 0
+    assert penultimate["n_features"] == sum(getattr(head, "in_features", None) or head.in_channels for head in heads)
     assert {layer["module_type"] for layer in chosen.values()}.isdisjoint({"Flatten", "Flat", "Sequential", "Identity"})
 
 
 @pytest.mark.parametrize(
-    ("name", "width"), [("caformer_b36", 3072), ("convformer_s18", 2048), ("deit_tiny_distilled_patch16_224", 192)]
+    ("name", "n_heads", "width"), [("deit_tiny_distilled_patch16_224", 1, 192), ("efficientvim_m1_dist", 4, 960)]
 )
-def test_penultimate_layer_of_heads_with_several_maps(name, width):
+def test_penultimate_layer_of_distilled_networks(name, n_heads, width):
+    """What enters the heads of the classification, not those of the distillation."""
     layers = {layer["name"]: layer for layer in architectures.describe(name)["layers"]}
-    assert layers[PENULTIMATE]["n_features"] == width
-
-
-def test_classifier_that_pools_a_channels_last_map_itself():
-    """Sequencer's classifier is its whole head: height x width x channels enter it, and the channels are wanted."""
-    layers = {layer["name"]: layer for layer in architectures.describe("sequencer2d_s")["layers"]}
-    assert layers[PENULTIMATE]["n_features"] == 384
-
-
-@pytest.mark.parametrize("name", ["resnet10t", "dla46_c", "res2net50_26w_4s"])
-def test_in_place_relu_does_not_reach_the_layer_before_it(name):
-    """Outputs of BatchNorm, worked out again from its inputs, are negative here and there."""
-    model, description, layers = network(name)
-    assert any(getattr(module, "inplace", False) for module in model.modules())
-    expected = {}
-    for layer, module in model.named_modules():
-        if isinstance(module, torch.nn.BatchNorm2d) and layer in layers:
-
-            def compute(module, inputs, layer=layer):
-                statistics = module.running_mean, module.running_var, module.weight, module.bias
-                expected[layer] = functional.batch_norm(inputs[0].clone(), *statistics, eps=module.eps).flatten(1)
-
-            module.register_forward_pre_hook(compute)
-    with torch.no_grad():
-        model(images(description, pixels()))
-    ours = extract(name, list(expected))
-    assert len(ours) > 8
-    assert all((values < 0).any() for values in ours.values())
-    for layer, values in ours.items():
-        assert_close(values, expected[layer].numpy(), 1e-4)
+    assert (layers[PENULTIMATE]["calls"], layers[PENULTIMATE]["n_features"]) == (n_heads, width)
 
 
 class Overwriter(torch.nn.Module):
@@ -387,7 +310,7 @@ def test_one_layer_at_a_time_equals_all_together(name):
     """To the bit: how layers are dealt out to jobs must not show in the results."""
     together = everything(name)
     layers = list(together)
-    for layer in [*layers[:: max(1, len(layers) // 8)], PENULTIMATE, layers[-1]]:
+    for layer in [*layers[:: max(1, len(layers) // 4)], PENULTIMATE, layers[-1]]:
         np.testing.assert_array_equal(extract(name, [layer])[layer], together[layer], layer)
     for layer, values in extract(name, layers[len(layers) // 2 :]).items():
         np.testing.assert_array_equal(values, together[layer], layer)
@@ -396,9 +319,10 @@ def test_one_layer_at_a_time_equals_all_together(name):
 @pytest.mark.parametrize("name", ["resnet10t", "dpn68", "small_distilled_vit"])
 @pytest.mark.parametrize("sketch", [None, 100])
 def test_batch_size(name, sketch):
-    whole = extract(name, batch_size=16, sketch=sketch)
-    for batch_size in (1, 7):
-        for layer, values in extract(name, batch_size=batch_size, sketch=sketch).items():
+    raw = pixels(7)
+    whole = extract(name, raw=raw, sketch=sketch)
+    for batch_size in (1, 3):
+        for layer, values in extract(name, raw=raw, batch_size=batch_size, sketch=sketch).items():
             assert_close(values, whole[layer])
 
 
@@ -465,14 +389,6 @@ def test_the_model_is_in_evaluation_mode():
         assert torch.equal(tensor, before[name]), name
 
 
-def test_pixels_may_be_memory_mapped_and_stay_as_they_are(tmp_path):
-    np.save(tmp_path / "pixels.npy", pixels())
-    mapped = np.load(tmp_path / "pixels.npy", mmap_mode="r")
-    ours = extract("resnet10t", [PENULTIMATE], mapped)[PENULTIMATE]
-    np.testing.assert_array_equal(ours, everything("resnet10t")[PENULTIMATE])
-    np.testing.assert_array_equal(np.load(tmp_path / "pixels.npy"), pixels())
-
-
 @pytest.mark.parametrize("references", [None, 12])
 def test_bfloat16_is_the_same_network_computed_roughly(references):
     """Layers differ by its three digits, and what is made of them is summed in single precision."""
@@ -498,10 +414,10 @@ def test_device_of_networks():
 # Reduction.
 
 
-def slow_sketch(layer, x, d):
-    """The sketch from its description, one feature at a time."""
+def slow_sketch(layer, x, d, seed=0):
+    """The sketch from its description, one feature at a time; by names and seeds, in any process, the same."""
     name = int.from_bytes(hashlib.sha256(layer.encode()).digest()[:8], "little")
-    signs = np.random.default_rng([0, name]).integers(0, 2, x.shape[1], dtype=np.int8)
+    signs = np.random.default_rng([seed, name]).integers(0, 2, x.shape[1], dtype=np.int8)
     prime = max(n for n in range(1, d + 1) if not any(n % k == 0 for k in range(2, n)))
     folded = np.zeros((len(x), prime))
     for j in range(x.shape[1]):
@@ -510,25 +426,19 @@ def slow_sketch(layer, x, d):
 
 
 @pytest.mark.parametrize("n_features", [11, 19, 20, 21, 100, 1003])
-@pytest.mark.parametrize("d", [10, 7, 1])
-def test_sketch_equals_a_slow_one(n_features, d):
+@pytest.mark.parametrize(("d", "layer", "seed"), [(10, "blocks.1", 0), (7, "blocks.1", 1), (1, "blocks.2", 0)])
+def test_sketch_equals_a_slow_one(n_features, d, layer, seed):
     x = np.random.default_rng(0).standard_normal((6, n_features)).astype(np.float32)
-    np.testing.assert_allclose(Sketch("layer", d, 0)(torch.from_numpy(x)), slow_sketch("layer", x, d), atol=5e-5)
+    np.testing.assert_allclose(Sketch(layer, d, seed)(torch.from_numpy(x)), slow_sketch(layer, x, d, seed), atol=5e-5)
 
 
 @pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
-def test_maps_are_sketched_channels_last(memory_format):
+def test_maps_are_sketched_channels_last_and_kept_whole_in_torchs_order(memory_format):
     """However they lie in memory."""
     x = torch.randn(3, 8, 5, 6).contiguous(memory_format=memory_format)
     expected = slow_sketch("layer", x.numpy().transpose(0, 2, 3, 1).reshape(3, -1), 32)
     np.testing.assert_allclose(Sketch("layer", 32, 0)(x), expected, atol=5e-5)
-
-
-@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
-def test_maps_kept_whole_are_in_torchs_order(memory_format):
-    x = torch.randn(3, 8, 5, 6)
-    kept = Sketch("layer", None, 0)(x.contiguous(memory_format=memory_format))
-    np.testing.assert_array_equal(kept, x.numpy().reshape(3, -1))
+    np.testing.assert_array_equal(Sketch("layer", None, 0)(x), x.numpy().reshape(3, -1))
 
 
 @pytest.mark.parametrize(("n_features", "d"), [(5, 10), (10, 10), (10, None), (10, 11)])
@@ -559,18 +469,6 @@ def test_sketched_layer_is_the_sketch_of_the_layer():
         assert_close(values, (flat if flat.shape[1] <= 100 else slow_sketch(layer, flat, 100)).astype(np.float32), 1e-4)
 
 
-def test_layers_are_folded_by_different_signs():
-    x = torch.randn(1, 1000)
-    folded = [Sketch(layer, 10, 0)(x) for layer in ("a", "b", "c")]
-    assert not any(torch.allclose(folded[i], folded[j]) for i, j in [(0, 1), (0, 2), (1, 2)])
-
-
-def test_signs_follow_the_seed():
-    x = torch.randn(1, 1000)
-    assert torch.equal(Sketch("a", 10, 1)(x), Sketch("a", 10, 1)(x))
-    assert not torch.allclose(Sketch("a", 10, 1)(x), Sketch("a", 10, 2)(x))
-
-
 @pytest.mark.parametrize("channels", [2048, 1024, 960, 1000, 64])
 def test_layers_of_any_shape_are_kept_as_precisely(channels):
     """Root mean square error of squared distances: sqrt(2 / width) = 2.2%, even of maps that are the same all over."""
@@ -581,18 +479,6 @@ def test_layers_of_any_shape_are_kept_as_precisely(channels):
     errors = [torch.pdist(Sketch("layer", 4096, seed)(x).double()) ** 2 / true - 1 for seed in range(10)]
     error = torch.stack(errors).square().mean().sqrt()
     assert 0.018 < error < 0.026, error
-
-
-def test_sketch_is_the_same_in_every_process():
-    """Whatever torch's and Python's own seeds; jobs run in thousands of processes."""
-    code = (
-        "import torch\nfrom memscore.networks.reduction import Sketch\n"
-        "print(Sketch('blocks.1', 8, 0)(torch.arange(-50, 50).float()[None]).tolist())"
-    )
-    environment = os.environ | {"PYTHONPATH": str(PACKAGE), "PYTHONHASHSEED": "12345"}
-    printed = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    torch.manual_seed(7)
-    assert printed.stdout == f"{Sketch('blocks.1', 8, 0)(torch.arange(-50, 50).float()[None]).tolist()}\n"
 
 
 def test_sketch_keeps_inner_products_in_expectation():
@@ -623,33 +509,28 @@ def test_flaw(value, flaw):
 
 
 PEAK = """
-import resource
-import sys
-
 import numpy as np
 import torch
 
 from memscore.networks import extraction
 
-n_images = int(sys.argv[1])
-np.save("pixels.npy", np.zeros((n_images, 128, 128, 3), np.uint8))
-pixels = np.load("pixels.npy", mmap_mode="r")
 model = torch.nn.Sequential(*[torch.nn.Conv2d(3, 64, 3, padding=1), *[torch.nn.ReLU() for _ in range(7)]])
 layers = {str(k): 1 for k in range(8)}
-for _ in extraction.extract(model, layers, pixels, [0.5] * 3, [0.25] * 3, batch_size=4, sketch=64):
-    pass
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+for n_images in (16, 64):
+    pixels = np.broadcast_to(np.zeros(3, np.uint8), (n_images, 128, 128, 3))
+    for _ in extraction.extract(model, layers, pixels, [0.5] * 3, [0.25] * 3, batch_size=4, sketch=64):
+        pass
+    # Not of getrusage, which begins with what the process had that started this one.
+    print(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0])
 """
 
 
 @pytest.mark.slow
-def test_memory_does_not_grow_with_images(tmp_path):
+def test_memory_does_not_grow_with_images():
     """8 layers of a million features: 32 MB an image, were any of it kept."""
-    peaks = []
-    for n_images in (16, 64):
-        run = subprocess.run(
-            [sys.executable, "-c", PEAK, str(n_images)],
-            cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(PACKAGE)}, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        peaks.append(int(run.stdout))
-    assert peaks[1] < 1.1 * peaks[0]
+    # What is freed goes back to the system at once: how much stays otherwise is a matter of chance.
+    frees = {"MALLOC_MMAP_THRESHOLD_": "100000", "MALLOC_TRIM_THRESHOLD_": "100000"}
+    environment = os.environ | frees | {"PYTHONPATH": str(PACKAGE)}
+    ran = subprocess.run([sys.executable, "-c", PEAK], env=environment, capture_output=True, text=True, check=True)
+    few, many = map(int, ran.stdout.split())
+    assert many < 1.05 * few

@@ -20,13 +20,8 @@ from memscore.predictions.predictor import Best
 from memscore.scores.pls import fit_splits
 
 SIZE, N = 32, 60
-NETWORK = {
-    "timm_name": "test_resnet",
-    "input_size": [SIZE, SIZE],
-    "mean": [0.5] * 3,
-    "std": [0.5] * 3,
-    "interpolation": "bilinear",
-}
+NETWORK = {"timm_name": "test_resnet", "input_size": [SIZE, SIZE], "mean": [0.5] * 3, "std": [0.5] * 3}
+NETWORK["interpolation"] = "bilinear"
 DESCRIBED = {"network": NETWORK, "penultimate": 1, "calls": {"conv1.0": 1, "penultimate": 1}}
 HEAD = Best("net", "net.tuned-1", 1, None, 0, 0.5, 0.6)
 LAYER = Best("net", "net", 1, "conv1.0", 4, 0.5, 0.6)
@@ -107,7 +102,7 @@ def test_rows_are_ranked_and_what_cannot_be_read_says_why(make, stimuli, tmp_pat
     for i in (3, 0, 2, 1):
         files.append(tmp_path / f"{i}.png")
         Image.fromarray(stimuli[0][i]).save(files[-1])
-    broken, text, odd = tmp_path / "broken.jpg", tmp_path / "notes.txt", tmp_path / "odd.png"
+    broken, text, odd = (tmp_path / name for name in ("broken.jpg", "notes.txt", "odd.png"))
     broken.write_bytes(files[0].read_bytes()[:100])
     text.write_text("not an image")
     stripes = np.zeros((SIZE, SIZE, 3), np.uint8)
@@ -125,10 +120,7 @@ def test_rows_are_ranked_and_what_cannot_be_read_says_why(make, stimuli, tmp_pat
         assert by_path[str(file)]["note"] == ""
     assert "unlike the images" in by_path[str(odd)]["note"]
     assert all("cannot be read as an image" in by_path[str(file)]["note"] for file in (broken, text))
-
-
-def test_nothing_to_read_is_no_error(make, tmp_path):
-    assert make(HEAD).of_files([]) == []
+    assert made.of_files([]) == []
 
 
 def test_best_is_the_highest_mean_and_its_split_is_chosen_without_test():
@@ -152,10 +144,9 @@ def test_best_is_the_highest_mean_and_its_split_is_chosen_without_test():
 def test_what_is_no_predictor_is_refused(tmp_path):
     with pytest.raises(InputError, match="no file"):
         predictor.load(tmp_path / "none.safetensors")
-    for content in (b"", b"something else"):
-        (tmp_path / "other.safetensors").write_bytes(content)
-        with pytest.raises(InputError, match="is no predictor of memscore"):
-            predictor.load(tmp_path / "other.safetensors")
+    (tmp_path / "empty.safetensors").touch()
+    (tmp_path / "other.safetensors").write_text("something else")
     weights.save(tmp_path / "weights.safetensors", {"a": torch.zeros(1)}, {})
-    with pytest.raises(InputError, match="is no predictor of memscore"):
-        predictor.load(tmp_path / "weights.safetensors")
+    for name in ("empty", "other", "weights"):
+        with pytest.raises(InputError, match="is no predictor of memscore"):
+            predictor.load(tmp_path / f"{name}.safetensors")

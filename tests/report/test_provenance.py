@@ -38,22 +38,20 @@ def test_a_clean_tree_and_a_changed_one_are_told_apart(checkout):
     assert provenance.of_code() == clean | {"clean": False}
 
 
-def test_a_copy_inside_another_repository_has_not_its_commit(checkout, monkeypatch):
-    copy = checkout / "copy"
-    copy.mkdir()
-    monkeypatch.setattr(provenance, "REPOSITORY", copy)
-    assert provenance.of_code() == {"commit": None, "clean": None}
-
-
-def test_no_git_is_no_error(checkout, monkeypatch):
-    monkeypatch.setenv("PATH", str(checkout))
+@pytest.mark.parametrize("missing", ["its own repository", "git"])
+def test_code_without_a_commit_of_its_own_is_no_error(checkout, monkeypatch, missing):
+    """A copy inside another repository has not that one's commit."""
+    if missing == "git":
+        monkeypatch.setenv("PATH", str(checkout))
+    else:
+        (checkout / "copy").mkdir()
+        monkeypatch.setattr(provenance, "REPOSITORY", checkout / "copy")
     assert provenance.of_code() == {"commit": None, "clean": None}
 
 
 def test_layers_are_counted_once_by_what_they_were_scored_on():
-    scores = pd.DataFrame(
-        {"model": ["a", "a", "a", "b"], "layer": ["x", "x", "y", "x"], "device": ["cpu", "cpu", "NVIDIA H100", np.nan]}
-    )
+    scores = pd.DataFrame({"model": ["a", "a", "a", "b"], "layer": ["x", "x", "y", "x"]})
+    scores["device"] = ["cpu", "cpu", "NVIDIA H100", np.nan]
     assert provenance.by_device(scores) == {"cpu": 1, "NVIDIA H100": 1, "unknown": 1}
     assert provenance.by_device(scores.drop(columns="device")) == {"unknown": 3}
 
@@ -68,21 +66,16 @@ def stimuli(tmp_path):
         for name, value in (("a.png", grey), ("b.png", 200)):
             Image.new("RGB", (4, 4), (value,) * 3).save(folder / name)
         table = pd.DataFrame({"stimulus_id": ["a", "b"], "memorability": [memorability, 0.7]})
-        table.assign(path=[str(folder / name) for name in ("a.png", "b.png")]).to_csv(
-            folder / "stimuli.csv", index=False
-        )
+        table["path"] = [str(folder / name) for name in ("a.png", "b.png")]
+        table.to_csv(folder / "stimuli.csv", index=False)
         return provenance.of_stimuli(str(folder / "stimuli.csv"))
 
     return stage
 
 
 def test_stimuli_are_the_same_in_any_folder_and_no_others_are(stimuli):
-    here, there, darker, better = (
-        stimuli("here"),
-        stimuli("there"),
-        stimuli("darker", grey=9),
-        stimuli("better", memorability=0.6),
-    )
+    here, there, darker = stimuli("here"), stimuli("there"), stimuli("darker", grey=9)
+    better = stimuli("better", memorability=0.6)
     assert here == there
     assert here["n_stimuli"] == 2
     assert darker["images_sha256"] != here["images_sha256"]

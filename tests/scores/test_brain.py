@@ -39,49 +39,29 @@ def scores(benchmark):
     return brain.pearson_per_split(features(benchmark["stimulus_id"].values), benchmark)
 
 
-def test_a_constant_site_has_no_correlation():
-    """0.1 minus its mean is not quite 0: the rest must not be taken for a signal."""
-    rng = np.random.default_rng(0)
-    a, b = rng.standard_normal((2, 200, 3))
-    a[:, 1] = b[:, 1] = 0.1
-    r = correlation.pearson(a, b)
-    assert np.isnan(r[1])
-    np.testing.assert_allclose(r[[0, 2]], [np.corrcoef(a[:, i], b[:, i])[0, 1] for i in (0, 2)])
-
-
-def test_splits_without_strata():
-    """Of scikit-learn's `ShuffleSplit`, whatever the stimuli are."""
-    from sklearn.model_selection import ShuffleSplit
-
-    train = benchmarks.cross_validation(57)
-    expected = ShuffleSplit(10, train_size=0.9, random_state=1).split(np.zeros((57, 3)))
-    for mine, (rows, held_out) in zip(train, expected, strict=True):
-        assert set(np.flatnonzero(mine)) == set(rows)
-        assert set(np.flatnonzero(~mine)) == set(held_out)
+@pytest.mark.parametrize("value", [0.1, -37.3, 1 / 3])
+def test_a_constant_site_has_no_correlation(value):
+    """Whatever the rounding of its mean, which at most lengths is not the value itself: the rest is no signal."""
+    for n in range(20, 40):
+        a, b = np.random.default_rng(n).standard_normal((2, n, 4))
+        a[:, 1:3] = b[:, 2:] = value
+        r = correlation.pearson(a, b)
+        assert np.isnan(r[1:]).all(), n
+        assert r[0] == pytest.approx(np.corrcoef(a[:, 0], b[:, 0])[0, 1])
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("strata", [None, "kind"])
-def test_splits_are_brainscores(strata):
+def test_splits_without_strata_are_brainscores():
+    """Those with strata: test_brainscore.py."""
     pytest.importorskip("brainscore_vision")
     from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
     from brainscore_vision.metric_helpers.transformations import Split
 
-    n = 57
-    kinds = np.random.default_rng(0).choice(["a", "b", "c"], n)
-    assembly = NeuroidAssembly(
-        np.zeros((n, 1)),
-        dims=["presentation", "neuroid"],
-        coords={
-            "stimulus_id": ("presentation", [f"s{i}" for i in range(n)]),
-            "kind": ("presentation", kinds),
-            "neuroid_id": ("neuroid", [0]),
-            "region": ("neuroid", ["V4"]),
-        },
-    )
-    _, splits = Split(stratification_coord=strata).build_splits(assembly)
-    train = benchmarks.cross_validation(n, kinds if strata else None)
-    for mine, (rows, held_out) in zip(train, splits, strict=True):
+    coordinates = {"stimulus_id": ("presentation", np.arange(57)), "kind": ("presentation", np.arange(57))}
+    coordinates |= {"neuroid_id": ("neuroid", [0]), "region": ("neuroid", ["V4"])}
+    assembly = NeuroidAssembly(np.zeros((57, 1)), dims=["presentation", "neuroid"], coords=coordinates)
+    _, splits = Split(stratification_coord=None).build_splits(assembly)
+    for mine, (rows, held_out) in zip(benchmarks.cross_validation(57), splits, strict=True):
         assert set(np.flatnonzero(mine)) == set(rows)
         assert set(np.flatnonzero(~mine)) == set(held_out)
 
@@ -119,10 +99,10 @@ def test_session_is_asked_for_its_own_stimuli_only():
         )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), more=st.integers(0, 40))
 def test_order_of_stimuli_changes_nothing_else(seed, more):
-    """Each stimulus keeps its responses, stratum and part; those that were not shown are in no part."""
+    """Each stimulus keeps its responses, stratum and part; those that were not shown are in no part. Nor the score."""
     strata = list(np.random.default_rng(3).choice(["x", "y", "z"], N_STIMULI))
     benchmark = session("one", strata=strata)
     ids = np.random.default_rng(seed).permutation([f"s{i:03d}" for i in range(N_STIMULI + more)])
@@ -138,14 +118,6 @@ def test_order_of_stimuli_changes_nothing_else(seed, more):
     assert np.isnan(np.delete(ordered["responses"].values, rows, axis=0)).all()
     back = benchmarks.in_order_of(benchmarks.in_order_of(ordered, list(ids)[::-1]), list(ids))
     assert back.equals(ordered)
-
-
-@settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), more=st.integers(0, 40))
-def test_order_of_stimuli_does_not_change_the_score(seed, more):
-    benchmark = session("one")
-    ids = np.random.default_rng(seed).permutation([f"s{i:03d}" for i in range(N_STIMULI + more)])
-    ordered = benchmarks.in_order_of(benchmark, list(ids))
     np.testing.assert_allclose(scores(ordered), scores(benchmark), rtol=0, atol=1e-9)
 
 
@@ -177,7 +149,10 @@ def test_pooled_sessions_score_as_each_alone(firsts, sizes, seed):
 def test_pool_survives_its_file(tmp_path):
     pooled = benchmarks.pool([session("one", 1), session("two", 2, first=30)], source="both")
     benchmarks.write_benchmark(tmp_path / "pooled.nc", pooled)
-    np.testing.assert_array_equal(scores(benchmarks.read_benchmark(tmp_path / "pooled.nc")), scores(pooled))
+    stored = benchmarks.read_benchmark(tmp_path / "pooled.nc")
+    np.testing.assert_array_equal(scores(stored), scores(pooled))
+    assert stored["ceiling"] == pooled["ceiling"]
+    np.testing.assert_array_equal(stored["neuroid_ceiling"], pooled["neuroid_ceiling"])
 
 
 def test_pool_has_no_ceiling_where_a_session_has_none():

@@ -1,7 +1,5 @@
 """The memorability of a layer against scikit-learn and scipy, split by split, and what must not leak into it."""
 
-import warnings
-
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -9,7 +7,6 @@ from sklearn.cross_decomposition import PLSRegression
 
 from memscore import correlation
 from memscore.scores import memorability
-from memscore.scores.pls import predict_splits
 
 
 def layer(n, p, seed=0):
@@ -53,7 +50,7 @@ def independent_rho(x, y, train, test, n_components):
     return np.array(rho)
 
 
-@pytest.mark.parametrize(("n", "p"), [(400, 100), (200, 600), (150, 150), (300, 26)])
+@pytest.mark.parametrize(("n", "p"), [(400, 100), (200, 600), (150, 150), (300, 26), (200, 3), (200, 1)])
 @pytest.mark.parametrize("n_components", [25, 5])
 def test_equals_scikit_learn_and_scipy(n, p, n_components):
     x, y = layer(n, p)
@@ -61,7 +58,7 @@ def test_equals_scikit_learn_and_scipy(n, p, n_components):
     rho, note = scored(x, y, train, test, n_components)
     assert note == ""
     assert rho.shape == (5,)
-    np.testing.assert_allclose(rho, independent_rho(x, y, train, test, n_components), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(rho, independent_rho(x, y, train, test, min(n_components, p)), rtol=0, atol=1e-4)
 
 
 def test_splits_with_scores_of_their_own():
@@ -79,15 +76,6 @@ def test_splits_with_scores_of_their_own():
     np.testing.assert_array_equal(same, scored(x, y, train, test, 25)[0])
 
 
-@pytest.mark.parametrize("p", [1, 3, 24])
-def test_fewer_features_than_components(p):
-    x, y = layer(200, p)
-    train, test = lamem_splits(200)
-    rho, note = scored(x, y, train, test, 25)
-    assert note == ""
-    np.testing.assert_allclose(rho, independent_rho(x, y, train, test, p), rtol=0, atol=1e-4)
-
-
 def test_offset_scale_and_silent_features_change_nothing():
     x, y = layer(200, 60)
     train, test = lamem_splits(200)
@@ -99,91 +87,49 @@ def test_offset_scale_and_silent_features_change_nothing():
         np.testing.assert_allclose(rho, expected, rtol=0, atol=1e-4)
 
 
-def test_validation_stimuli_are_neither_fitted_nor_tested():
+def test_only_training_stimuli_are_fitted_and_only_test_stimuli_tested():
+    """With the opposite scores of test stimuli ρ is the opposite; what validation stimuli are changes nothing."""
     x, y = layer(200, 60)
     train, test = lamem_splits(200, k=1)
     expected, _ = scored(x, y, train, test, 25)
-    neither = ~(train | test)[0]
+    np.testing.assert_allclose(scored(x, np.where(test[0], 1 - y, y), train, test, 25)[0], -expected, atol=1e-9)
+    neither = validation_of(train, test)[0]
     assert neither.any()
-    x[neither] = 1000.0
-    y[neither] = 1 - y[neither]
+    x[neither], y[neither] = 1000.0, 1 - y[neither]
     np.testing.assert_allclose(scored(x, y, train, test, 25)[0], expected, rtol=0, atol=1e-9)
 
 
-def test_test_scores_never_reach_the_fit():
-    """Whatever the viewers said of test images, the predictions stay."""
-    x, y = layer(200, 60)
-    train, test = lamem_splits(200)
-    for k in range(5):
-        predicted = predict_splits(x, y[:, None], train[[k]])[0]
-        for other in (np.zeros(200), np.ones(200), np.random.default_rng(k).permutation(y)):
-            changed = np.where(test[k], other, y)
-            assert (changed != y).any()
-            np.testing.assert_allclose(
-                predict_splits(x, changed[:, None], train[[k]])[0], predicted, rtol=0, atol=1e-12
-            )
-
-
-def test_nothing_is_predicted_where_there_is_nothing_to_predict():
-    """A leak would show as ρ far from zero where features are noise; the fit itself is perfect there."""
-    rng = np.random.default_rng(2)
-    n = 300
-    train, test = lamem_splits(n, k=20)
-    rho, _ = scored(rng.standard_normal((n, 500)), rng.random(n), train, test, 25)
-    assert abs(rho.mean()) < 3 / np.sqrt(n)
-
-
-def test_test_scores_flipped_flip_rho():
-    x, y = layer(200, 60)
-    train, test = lamem_splits(200, k=1)
-    rho, _ = scored(x, y, train, test, 25)
-    flipped, _ = scored(x, np.where(test[0], 1 - y, y), train, test, 25)
-    np.testing.assert_allclose(flipped, -rho, rtol=0, atol=1e-9)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_layer_with_one_number_that_is_none(value):
-    x, y = layer(100, 30)
-    x[3, 7] = value
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e4, np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("p", [1, 30, 300])
+def test_constant_layer_and_one_with_a_number_that_is_none(value, p):
+    x, y = layer(100, p)
+    x[:, :] = value if np.isfinite(value) else x
+    x[3, p - 1] = value
     rho, note = scored(x, y, *lamem_splits(100), 25)
     assert np.isnan(rho).all()
     assert rho.shape == (5,)
-    assert note == "not finite"
+    assert note == ("constant" if np.isfinite(value) else "not finite")
 
 
-@pytest.mark.parametrize("value", [0.0, 0.1, 1e4])
-@pytest.mark.parametrize("p", [1, 30, 300])
-def test_constant_layer(value, p):
-    _, y = layer(100, 1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        rho, note = scored(np.full((100, p), value, np.float32), y, *lamem_splits(100), 25)
-    assert np.isnan(rho).all()
-    assert rho.shape == (5,)
-    assert note == "constant"
-
-
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("p", [1, 30, 300])
 @pytest.mark.parametrize("background", [0.0, 0.3])
 def test_layer_constant_in_training_has_no_rho_in_that_split(p, background):
     _, y = layer(100, 1)
     train, test = lamem_splits(100)
-    only = np.flatnonzero(test[0] & train[1])[0]
     x = np.full((100, p), background)
-    x[only] += np.random.default_rng(0).standard_normal(p)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        rho, note = scored(x, y, train, test, 25)
+    x[np.flatnonzero(test[0] & train[1])[0]] += np.random.default_rng(0).standard_normal(p)
+    rho, note = scored(x, y, train, test, 25)
     assert np.isnan(rho[0])
     assert note == "constant prediction"
 
 
+@pytest.mark.filterwarnings("error")
 def test_constant_scores_have_no_rho():
     x, y = layer(100, 30)
     train, test = lamem_splits(100)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        rho, note = scored(x, np.where(test[2], 0.7, y), train, test, 25)
+    rho, note = scored(x, np.where(test[2], 0.7, y), train, test, 25)
     assert np.isnan(rho[2])
     assert note
 
@@ -216,11 +162,6 @@ def test_across_equals_scikit_learn_and_scipy(n, p):
         assert rho == pytest.approx(independent_across(fitted, tested, min(25, p)), abs=1e-6)
 
 
-def test_across_has_a_direction():
-    x, y = two_sets((300, 60))
-    assert across(x, y, 25)[0] != across(x[::-1], y[::-1], 25)[0]
-
-
 def test_across_predicts_without_the_tested_scores_and_offset():
     """What is predicted for one image depends neither on its own score nor on which others are predicted with it."""
     x, y = two_sets()
@@ -232,13 +173,6 @@ def test_across_predicts_without_the_tested_scores_and_offset():
     np.testing.assert_allclose(other, predicted, rtol=0, atol=1e-7)
     flipped = across(x, (y[0], 1 - y[1]), 25)[0]
     assert flipped == pytest.approx(-across(x, y, 25)[0], abs=1e-12)
-
-
-def test_nothing_goes_across_between_noise():
-    rng = np.random.default_rng(4)
-    x = rng.standard_normal((300, 500)), rng.standard_normal((2000, 500))
-    rho, _ = across(x, (rng.random(300), rng.random(2000)), 25)
-    assert abs(rho) < 3 / np.sqrt(2000)
 
 
 @pytest.mark.filterwarnings("error")

@@ -51,33 +51,20 @@ def assert_equals_sklearn(x, y, train, n_components=25, tolerance=TOLERANCE):
 
 
 @pytest.mark.parametrize("m", [1, 3, 30])
-@pytest.mark.parametrize("n_components", [1, 5, 25])
+@pytest.mark.parametrize("n_components", [1, 25])
 @pytest.mark.parametrize(("n", "p"), [(120, 40), (60, 200), (80, 80)], ids=["n>p", "p>n", "p=n"])
 def test_shapes(n, p, m, n_components):
     x, y = latent(n, p, m)
     assert_equals_sklearn(x, y, random_splits(n), n_components)
 
 
-@pytest.mark.parametrize(("n", "p", "m"), [(100, 30, 80), (50, 200, 90)])
-def test_more_targets_than_features_or_stimuli(n, p, m):
+@pytest.mark.parametrize(
+    ("n", "p", "m"), [(100, 30, 80), (50, 200, 90), *((100, p, m) for p in (1, 2, 24, 25) for m in (1, 40))]
+)
+def test_more_targets_or_components_than_features(n, p, m):
+    """There are as many components as features."""
     x, y = latent(n, p, m)
     assert_equals_sklearn(x, y, random_splits(n))
-
-
-@pytest.mark.parametrize("p", [1, 2, 7, 24, 25])
-@pytest.mark.parametrize("m", [1, 4, 40])
-def test_few_features_use_as_many_components(p, m):
-    x, y = latent(100, p, m)
-    assert_equals_sklearn(x, y, random_splits(100))
-
-
-def test_all_features_used_up_is_least_squares():
-    x, y = latent(100, 12, 3)
-    train = random_splits(100)
-    for rows, predicted in zip(train, predict_splits(x, y, train), strict=True):
-        design = np.c_[np.ones(100), x]
-        solution = np.linalg.lstsq(design[rows], y[rows], rcond=None)[0]
-        np.testing.assert_allclose(predicted, design @ solution, atol=1e-9)
 
 
 @pytest.mark.parametrize("m", [1, 4])
@@ -129,8 +116,6 @@ def test_constant_features(value, p):
     x[:, 10:20] = value
     train = random_splits(90)
     assert_equals_sklearn(x, y, train)
-    without = np.delete(x, np.s_[10:20], axis=1)
-    np.testing.assert_allclose(predict_splits(x, y, train), predict_splits(without, y, train), atol=1e-7)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e4])
@@ -167,27 +152,21 @@ def test_layer_that_varies_only_where_it_is_held_out(background, m, p):
 
 
 @pytest.mark.parametrize("p", [60, 200], ids=["n>p", "p>n"])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_large_offset(p, dtype):
+def test_large_offset(p):
     """Means of 1e4 beside a spread of 1: nothing may be lost in single-precision sums."""
     x, y = latent(100, p, 3)
-    x = (x / x.std() + 1e4).astype(dtype)
-    assert_equals_sklearn(x.astype(np.float64), y + 1e4, random_splits(100))
-    np.testing.assert_array_equal(
-        predict_splits(x, y, random_splits(100)), predict_splits(x.astype(np.float64), y, random_splits(100))
-    )
+    x, train = (x / x.std() + 1e4).astype(np.float32), random_splits(100)
+    assert_equals_sklearn(x.astype(np.float64), y + 1e4, train)
+    np.testing.assert_array_equal(predict_splits(x, y, train), predict_splits(x.astype(np.float64), y, train))
 
 
-def test_few_features_far_larger_than_the_others():
+@pytest.mark.parametrize(
+    ("of_features", "of_targets"), [(np.r_[1e4, 1e3, np.ones(58)], 1), (1, [1e4, 1, 1, 1e-4])], ids=["x", "y"]
+)
+def test_few_far_larger_than_the_others(of_features, of_targets):
     """Transformers have a few channels with activations thousands of times the others'."""
-    x, y = latent(120, 60, 3)
-    x *= np.r_[1e4, 1e3, np.ones(58)]
-    assert_equals_sklearn(x, y, random_splits(120))
-
-
-def test_targets_of_very_different_size():
     x, y = latent(120, 60, 4)
-    assert_equals_sklearn(x, y * [1e4, 1, 1, 1e-4], random_splits(120))
+    assert_equals_sklearn(x * of_features, y * of_targets, random_splits(120))
 
 
 @pytest.mark.parametrize(("base", "tolerance"), [(1.3, 1e-7), (1.6, 1e-7), (2.0, 1e-4)])
@@ -220,15 +199,6 @@ def test_unbalanced_splits(p, m):
     train[2, 1:] = True
     train[3, :12] = True
     assert_equals_sklearn(x, y, train, n_components=8)
-
-
-@pytest.mark.parametrize("p", [40, 300], ids=["n>p", "p>n"])
-def test_lamem_splits(p):
-    """Train, validation and test: what is not trained on is more than what is tested."""
-    rng = np.random.default_rng(5)
-    parts = np.stack([rng.permutation(np.repeat(["train", "val", "test"], [153, 13, 34])) for _ in range(5)])
-    x, y = latent(200, p, 1)
-    assert_equals_sklearn(x, y, parts == "train")
 
 
 @pytest.mark.parametrize("offset", [0, 100.0])
@@ -294,13 +264,10 @@ def test_inputs_are_left_as_they_were():
         np.testing.assert_array_equal(array, copy)
 
 
-def test_float32_and_fortran_order_change_nothing():
+def test_fortran_order_changes_nothing():
     x, y = latent(60, 90, 2)
-    x = x.astype(np.float32)
     train = random_splits(60)
-    expected = predict_splits(x.astype(np.float64), y, train)
-    np.testing.assert_array_equal(predict_splits(x, y, train), expected)
-    np.testing.assert_allclose(predict_splits(np.asfortranarray(x), y, train), expected, atol=1e-9)
+    np.testing.assert_allclose(predict_splits(np.asfortranarray(x), y, train), predict_splits(x, y, train), atol=1e-9)
 
 
 # Properties. Sizes are drawn on both sides of n = p; the data are the latent ones above, from a drawn seed.
@@ -323,17 +290,10 @@ def assert_same_held_out(a, b, train):
 
 @given(problems, st.floats(-1e4, 1e4))
 @same_on_any_machine
-def test_adding_a_constant_to_features(drawn, constant):
-    x, y, train = problem(drawn)
-    assert_same_held_out(predict_splits(x + constant, y, train, 10), predict_splits(x, y, train, 10), train)
-
-
-@given(problems)
-@same_on_any_machine
-def test_rotating_features(drawn):
+def test_rotating_and_shifting_features(drawn, constant):
     x, y, train = problem(drawn)
     rotation = np.linalg.qr(np.random.default_rng(drawn[3]).standard_normal((x.shape[1],) * 2))[0]
-    assert_same_held_out(predict_splits(x @ rotation, y, train, 10), predict_splits(x, y, train, 10), train)
+    assert_same_held_out(predict_splits(x @ rotation + constant, y, train, 10), predict_splits(x, y, train, 10), train)
 
 
 @given(problems)
@@ -343,15 +303,6 @@ def test_permuting_stimuli(drawn):
     order = np.random.default_rng(drawn[3]).permutation(len(x))
     permuted = predict_splits(x[order], y[order], train[:, order], 10)
     assert_same_held_out(permuted, predict_splits(x, y, train, 10)[:, order], train[:, order])
-
-
-@given(problems)
-@same_on_any_machine
-def test_permuting_splits(drawn):
-    x, y, train = problem(drawn)
-    order = np.random.default_rng(drawn[3]).permutation(len(train))
-    permuted = predict_splits(x, y, train[order], 10)
-    assert_same_held_out(permuted, predict_splits(x, y, train, 10)[order], train[order])
 
 
 @given(problems)
@@ -421,11 +372,10 @@ def test_one_fit_has_the_models_of_every_number_of_components(n, p, m):
         alone = fit_splits(x, y, train, k)
         for split in range(len(train)):
             expected = alone.predict(split, some)
-            scale = max(y.std(), 1e-300)
-            np.testing.assert_allclose(fitted.predict(split, some, k), expected, rtol=0, atol=1e-9 * scale)
+            np.testing.assert_allclose(fitted.predict(split, some, k), expected, rtol=0, atol=1e-9 * y.std())
             by_components = fitted.predict_by_components(split, some)
             assert by_components.shape == (12, len(some), m)
-            np.testing.assert_allclose(by_components[k - 1], expected, rtol=0, atol=1e-9 * scale)
+            np.testing.assert_allclose(by_components[k - 1], expected, rtol=0, atol=1e-9 * y.std())
 
 
 def test_components_beyond_the_rank_add_nothing():
