@@ -3,4 +3,4 @@
 Runs on anything that gives pixels; knows nothing of stimulus sets or scores.
 """
 
-__all__ = ["architectures", "export", "extraction", "finetuning", "reduction", "room", "streaming", "weights"]
+__all__ = ["architectures", "export", "extraction", "finetuning", "lean", "reduction", "room", "streaming", "weights"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from memscore import versions
 from memscore.errors import InputError
 from memscore.files import replacing, sha256
+from memscore.networks.lean import load_all_of_torchvision, load_timm
 
 PENULTIMATE = "penultimate"
 # Leaf modules that pass their input on unchanged once a network is evaluated, or only order it anew: nobody's
@@ -31,6 +32,7 @@ def load_plugins(plugins: Sequence[str]) -> None:
         name = f"memscore_plugin_{sha256(plugin)}"
         if name in sys.modules:
             continue
+        load_all_of_torchvision()
         spec = importlib.util.spec_from_file_location(name, plugin)
         if spec is None:
             raise InputError(f"model_plugins: {plugin} is no Python file; its name must end in .py")
@@ -93,14 +95,12 @@ def describe(
 
 
 def _describe(timm_name: str, input_size: int | None, plugins: Sequence[str]) -> dict:
-    import timm
-    import timm.data
     import torch
 
+    timm = load_timm()
     with torch.device("meta"):
         model = create(timm_name, plugins)
-    own = getattr(model, "pretrained_cfg", None) or {"input_size": (3, 224, 224)}  # what timm itself assumes
-    data = timm.data.resolve_data_config({}, pretrained_cfg=own)
+    own, data = own_input(model)
     fixed = input_size is None or own.get("fixed_input_size", False)
     height, width = data["input_size"][1:] if fixed else (input_size, input_size)
     calls, order = Counter(), {}
@@ -137,6 +137,12 @@ def _describe(timm_name: str, input_size: int | None, plugins: Sequence[str]) ->
     }
 
 
+def own_input(model) -> tuple[dict, dict]:
+    """What timm knows of a model, and of the images that it takes: `input_size`, `mean`, `std`, `interpolation` …"""
+    own = getattr(model, "pretrained_cfg", None) or {"input_size": (3, 224, 224)}  # what timm itself assumes
+    return own, load_timm().data.resolve_data_config({}, pretrained_cfg=own)
+
+
 def on_hub(timm_name: str) -> bool:
     """Whether the Hugging Face hub is asked what a network is (`hf-hub:<owner>/<name>`, perhaps `@<revision>`)."""
     return timm_name.startswith(("hf-hub:", "hf_hub:"))
@@ -147,10 +153,8 @@ def hub_options(timm_name: str) -> dict:
 
     Raises InputError where the hub is out of reach or has no such network.
     """
-    from timm.models import load_model_config_from_hf
-
     try:
-        config, architecture, options = load_model_config_from_hf(timm_name.partition(":")[2])
+        config, architecture, options = load_timm().models.load_model_config_from_hf(timm_name.partition(":")[2])
     except Exception as error:
         raise InputError(
             f"{timm_name}: the hub does not say what it is: {reason(error)}; run Snakemake once with network, or give "
@@ -164,9 +168,7 @@ def whole_name(timm_name: str) -> str:
 
     A name that is not timm's, of a plugin or of the hub, is itself.
     """
-    import timm
-
-    known = timm.models.get_pretrained_cfg(timm_name, allow_unregistered=True) if "." not in timm_name else None
+    known = load_timm().models.get_pretrained_cfg(timm_name, allow_unregistered=True) if "." not in timm_name else None
     return f"{timm_name}.{known.tag}" if known is not None and known.tag else timm_name
 
 
@@ -175,8 +177,7 @@ def create(timm_name: str, plugins: Sequence[str] = (), pretrained: bool = False
 
     options : timm's, such as `num_classes` and `img_size`
     """
-    import timm
-
+    timm = load_timm()
     load_plugins(plugins)
     if on_hub(timm_name):
         options = hub_options(timm_name) | options

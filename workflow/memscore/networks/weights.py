@@ -12,6 +12,7 @@ from pathlib import Path
 from memscore.errors import InputError
 from memscore.files import replacing, sha256
 from memscore.networks.architectures import create, hub_options, on_hub, reason
+from memscore.networks.lean import load_timm
 
 # Where checkpoints of training keep the weights, in timm's order (timm.models.load_state_dict): averaged ones first.
 CHECKPOINT_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
@@ -203,13 +204,12 @@ def origin(timm_name: str, weights: str) -> dict[str, str]:
 
 def hub_revision(timm_name: str) -> str:
     """The commit that the hub's cache has of a network's weights; empty where they came from elsewhere."""
-    import timm
     from huggingface_hub import try_to_load_from_cache
 
     if on_hub(timm_name):
         repository = timm_name.partition(":")[2]
     else:
-        repository = getattr(timm.models.get_pretrained_cfg(timm_name), "hf_hub_id", None) or ""
+        repository = getattr(load_timm().models.get_pretrained_cfg(timm_name), "hf_hub_id", None) or ""
     repository, _, revision = repository.partition("@")
     for name in HUB_FILES if repository else ():
         found = try_to_load_from_cache(repository, name, revision=revision or None)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from memscore.files import replacing
 from memscore.names import region
-from memscore.networks import architectures, extraction, weights
+from memscore.networks import architectures, weights
 from memscore.stimuli import benchmarks, pixels, tables
 from memscore.stimuli.sources import brainscore
 from memscore.stimuli.sources.table import with_splits
@@ -83,12 +83,14 @@ def write_tiles(part: str, directory: Path, seed: int) -> pd.DataFrame:
 
 def network_activations(table: pd.DataFrame, directory: Path, layer: str) -> np.ndarray:
     """Standardised activations of the stand-in brain, array (n_stimuli, n_features) of features that vary."""
-    description = architectures.describe(NETWORK, INPUT_SIZE)
+    from memscore.networks import extraction  # torch: whoever stages something else has no use for it.
+
     model = architectures.create(NETWORK)
+    _, own = architectures.own_input(model)
     model.load_state_dict(weights.stage_weights(NETWORK, WEIGHTS, seed=0))
     size = (INPUT_SIZE, INPUT_SIZE)
     images = [pixels.load_image(directory / path).resize(size, Image.Resampling.BICUBIC) for path in table.path]
-    batches = extraction.extract(model, {layer: 1}, np.stack(images), description["mean"], description["std"])
+    batches = extraction.extract(model, {layer: 1}, np.stack(images), list(own["mean"]), list(own["std"]))
     features = np.concatenate([batch[layer] for _, batch in batches]).astype(np.float64)
     spread = features.std(0)
     features = features[:, spread > 1e-6 * spread.max()]
