@@ -6,7 +6,7 @@ import sys
 import pandas as pd
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.thorough
 
 
 def test_gpu_bench_at_toy_size(repository, tmp_path, monkeypatch):

@@ -155,7 +155,10 @@ KINDS = {
 
 @pytest.mark.parametrize(
     ("n_models", "kind"),
-    [*((n, kind) for n in (5, 10) for kind in KINDS), (64, "slopes differ"), (64, "levels differ")],
+    [
+        *((n, kind) for n in (5, 10) for kind in KINDS),
+        *(pytest.param(64, kind, marks=pytest.mark.thorough) for kind in ("slopes differ", "levels differ")),
+    ],
 )
 def test_intervals_hold_the_truth_of_all_networks(kind, n_models):
     """400 studies each: of 95% intervals 380 hold it; 365 or fewer are chance one time in a thousand."""

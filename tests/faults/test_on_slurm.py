@@ -28,8 +28,8 @@ def slow(pretrained=False, **kwargs):
 PATIENT = ("--slurm-init-seconds-before-status-checks", "2")
 
 
-def run_on_slurm(study, *arguments: str) -> Run:
-    return Run(study, "--profile", "slurm", *PATIENT, *arguments)
+def run_on_slurm(study, *options: str, target: str = "memorability_scores") -> Run:
+    return Run(study, "--profile", "slurm", *PATIENT, *options, "--", target)
 
 
 def wait_for(holds, what: str, seconds: float = 120):
@@ -219,7 +219,7 @@ def test_training_preempted_three_times(slurm, make_tiny_study, configure, run_s
     calm = shutil.copytree(study, tmp_path / "calm")
     code, output = run_snakemake(calm, "--cores", "2", "--quiet", "rules", "--", weights)
     assert code == 0, output
-    run = run_on_slurm(study, "--", weights)
+    run = run_on_slurm(study, target=weights)
     log = study / "logs/finetune/tiny/split_1.log"
     before, times = "", 0
     for _ in range(3):

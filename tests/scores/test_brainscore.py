@@ -312,7 +312,7 @@ def real_size():
     )
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("regression", "on_r", "on_score"),
     [({}, DEFAULT_R, DEFAULT_SCORE), ({"tol": 1e-12, "max_iter": 10_000}, TIGHT_R, TIGHT_SCORE)],
