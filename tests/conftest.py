@@ -326,6 +326,7 @@ def start_snakemake():
 # What is asked of the workflow as Snakemake reads it.
 TOLD = r"""
 import json
+from types import SimpleNamespace as Names
 
 include: "Snakefile"
 
@@ -338,12 +339,24 @@ def spans(rule):
                 yield file
 
 
+# What a job asks for when it is tried first, and again.
+def tries(rule, name):
+    of, given = Names(model="tiny", layers="conv1.0"), Names(pixels=[])
+    return [rule.resources[name].evaluate(of, input=given, attempt=attempt).value for attempt in (1, 2)]
+
+
+# `workflow.is_local` says yes to every rule where none is to run.
+def is_local(rule):
+    return rule.norun or rule.name in workflow._localrules
+
+
 with open("rules.json", "w") as file:
     json.dump({rule.name: {
         "script": rule.script,
-        "local": workflow.is_local(rule),
+        "local": is_local(rule),
         "steps": list(dict(rule.params.items()).get("version", [])),
         "resources": {name: each.value for name, each in rule.resources.items() if not each.is_evaluable()},
+        "memory": [] if is_local(rule) else tries(rule, "mem_mb"),
         "spans": list(spans(rule)),
         "wildcards": sorted(rule.wildcard_names),
     } for rule in workflow.rules}, file)
@@ -354,6 +367,7 @@ with open("rules.json", "w") as file:
 def rules(make_tiny_study, run_snakemake, once):
     """By name, of each rule: script, local, steps of its version, resources that are no functions, wildcards.
 
+    memory : of a rule that runs on a node, in MB, of the first try and the second
     spans : the outputs that it also makes where one wildcard is two folders
     """
 

@@ -108,6 +108,21 @@ def test_every_way_learns_and_repeats_itself(tmp_path, change):
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
+def test_averaged_weights_are_the_ones_that_are_kept(tmp_path, monkeypatch):
+    """As timm's own average, which follows the network beside."""
+    step, average = finetuning._Training.step, []
+
+    def followed(training):
+        if not average:
+            average.append(timm.utils.ModelEmaV3(training.model, decay=0.9, use_warmup=True))
+        step(training)
+        average[0].update(training.model, step=training.steps - 1)
+
+    monkeypatch.setattr(finetuning._Training, "step", followed)
+    weights, _ = train(tmp_path, average=0.9, epochs=1)
+    assert_same(weights, average[0].module.state_dict())
+
+
 def test_only_the_head_is_trained_where_asked(tmp_path):
     before = {name: tensor.clone() for name, tensor in make_model().state_dict().items()}
     after, _ = train(tmp_path, epochs=1, only_head=True)

@@ -130,6 +130,16 @@ def test_no_components_beyond_the_rank(references, n_components):
     assert_same_up_to_sign(reduced(references, stimuli), exact(references, stimuli, n_components))
 
 
+def test_small_components_are_components():
+    """Down to a three-thousandth of the first one."""
+    rng = np.random.default_rng(0)
+    loadings = rng.standard_normal((12, 300)) * np.logspace(0, -3.5, 12)[:, None]
+    references, stimuli = (
+        (rng.standard_normal((n, 12)) @ loadings).astype(np.float32) for n in (N_REFERENCES, N_STIMULI)
+    )
+    assert_same_up_to_sign(reduced(references, stimuli), exact(references, stimuli, 12), 1e-2)
+
+
 def test_small_variations_of_large_activations():
     """A mean of a hundred standard deviations costs two digits of float32, not the components."""
     rng = np.random.default_rng(0)

@@ -88,11 +88,9 @@ def test_recordings_are_known_by_their_values(tmp_path):
     """Two files of the same recordings differ in their bytes."""
 
     def staged(name, rate=1.0, site="a"):
-        values = {
-            "rate": (("stimulus", "neuroid"), [[rate], [2.0]]),
-            "neuroid_id": ("neuroid", np.array([site], object)),
-        }
-        xr.Dataset(values, attrs={"source": "lab"}).to_netcdf(tmp_path / name)
+        rates = {"rate": (("stimulus", "neuroid"), [[rate], [2.0]])}
+        sites = {"neuroid_id": ("neuroid", np.array([site], object))}
+        xr.Dataset(rates, coords=sites, attrs={"source": "lab"}).to_netcdf(tmp_path / name)
         return provenance.of_benchmark(str(tmp_path / name))
 
     assert staged("one.nc") == staged("two.nc")

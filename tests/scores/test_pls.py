@@ -96,6 +96,12 @@ def test_constant_target_among_others(value):
     assert np.all(np.ptp(predict_splits(x, y, train)[..., 2], axis=1) == 0), "a silent site's prediction varies"
 
 
+def test_target_that_is_constant_only_at_first():
+    x, y = latent(90, 50, 3)
+    y[:40, 1] = 0.1
+    assert_equals_sklearn(x, y, np.arange(90)[None] < 80)
+
+
 def test_target_that_varies_only_where_it_is_held_out():
     """Nothing can be learnt of a site that is silent in training, so its prediction must not vary at all."""
     x, y = latent(90, 50, 3)

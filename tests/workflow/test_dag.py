@@ -169,6 +169,17 @@ def test_a_photograph_replaced_under_its_name_runs_what_saw_it(staged_study, pla
     assert planned(staged_study) == set()
 
 
+def test_an_image_of_a_benchmark_replaced_runs_what_saw_it(finished_study, planned):
+    folder = finished_study / "resources/stimuli/benchmarks/simulated"
+    path = folder / pd.read_csv(folder / "stimuli.csv")["path"][3]
+    with Image.open(path) as image:
+        image.transpose(Image.Transpose.ROTATE_180).save(path)
+    again = planned(finished_study)
+    seen = {path for path in jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate") if "/brain/" in path}
+    assert seen | {"resources/pixels/benchmarks/simulated/64x64-bilinear.npy", "results/layers.csv"} <= again
+    assert not [path for path in again if "memorability/" in path or "datasets" in path]
+
+
 def test_a_line_more_runs_that_model_only(finished_study, planned):
     tiny = ("tiny", "test_resnet", "untrained")
     write_models(finished_study, tiny, ("added", "test_resnet", "untrained", "conv1.0,fc"))
@@ -458,6 +469,12 @@ def test_half_a_study_comes_to_its_end(finished_study, run_snakemake, half, scor
     assert "along_depth.svg" in page
     assert "correlations.csv" not in page
     assert "Untrained, tiny reaches at most" in page
+
+
+def test_what_is_tried_again_gets_more_memory(rules):
+    on_nodes = {name: rule["memory"] for name, rule in rules.items() if rule["memory"]}
+    assert {"memorability", "brain", "generalise", "finetune", "pixels", "check_images"} < set(on_nodes)
+    assert [name for name, (first, second) in on_nodes.items() if not second > first > 0] == []
 
 
 def test_slurm_profile_asks_for_a_gpu_where_networks_run(rules):

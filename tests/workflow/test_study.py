@@ -309,6 +309,11 @@ def test_unknown_timm_model_is_refused(config, catalogue, tmp_path, timm_name, w
         assert word in message
 
 
+def test_a_seed_of_its_own_may_be_zero(config, catalogue):
+    loaded = study.load(changed(config | {"seed": 3}, "seeds.data", 0), catalogue)
+    assert (loaded.seed("data"), loaded.seed("weights")) == (0, 3)
+
+
 def test_missing_files_are_refused(config, catalogue, tmp_path):
     """Even where a finished study would let Snakemake go on with what it made from them."""
     assert "nowhere.tsv" in refusal(config | {"models": "nowhere.tsv"}, catalogue)
