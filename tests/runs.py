@@ -32,7 +32,7 @@ class Run:
     def said(self) -> str:
         return self.log.read_text()
 
-    def wait_for(self, holds, seconds: float = 120) -> None:
+    def wait_for(self, holds, seconds: float = 300) -> None:
         """Until something holds, while the run goes on."""
         deadline = time.monotonic() + seconds
         while not holds():

@@ -32,7 +32,7 @@ def run_on_slurm(study, *options: str, target: str = "memorability_scores") -> R
     return Run(study, "--profile", "slurm", *PATIENT, *options, "--", target)
 
 
-def wait_for(holds, what: str, seconds: float = 120):
+def wait_for(holds, what: str, seconds: float = 300):
     deadline = time.monotonic() + seconds
     while not (found := holds()):
         assert time.monotonic() < deadline, f"no {what} in {seconds} s"
@@ -128,7 +128,7 @@ def test_node_goes_down(slurm, study, undisturbed, reached, results_of, fault):
     wait_for(lambda: not slurm.running(), "end of the jobs")
     let_go(study)
     # It registers again at once, and must not start a job of which it still has processes.
-    slurm.wait_for("node", slurm.idle, 120)
+    slurm.wait_for("node", slurm.idle, 300)
     wait_for(lambda: not any(map(psutil.pid_exists, processes)), "end of the processes")
     time.sleep(5)
     slurm.start_now()
@@ -196,7 +196,7 @@ def test_interrupted(slurm, study, undisturbed, reached, results_of, fault):
     run = run_on_slurm(study)
     reached()
     run.process.send_signal(signal.SIGINT)
-    assert run.process.wait(120) != 0
+    assert run.process.wait(300) != 0
     wait_for(lambda: not slurm.running(), "end of the jobs")
     let_go(study)
     run_on_slurm(study).ends_well()

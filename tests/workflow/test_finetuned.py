@@ -89,7 +89,7 @@ def test_networks_are_tuned_and_take_the_road_of_all(trained_study, run_snakemak
 
 def kill_training(folder, number) -> bool:
     """Send a signal to the job that trains in this folder, once it has saved a checkpoint of this very try."""
-    checkpoint, started, deadline = folder / "resources/finetune/tiny/split_1.pt", time.time(), time.time() + 120
+    checkpoint, started, deadline = folder / "resources/finetune/tiny/split_1.pt", time.time(), time.time() + 300
     while time.time() < deadline:
         if checkpoint.exists() and checkpoint.stat().st_mtime > started:
             for process in psutil.process_iter(["cmdline", "cwd"]):
