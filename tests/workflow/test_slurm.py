@@ -24,7 +24,7 @@ def test_the_default_study_is_that_of_a_local_run(
 ):
     """Every number and figure, to the byte; networks ran in the partition with GPUs, with one each."""
     here = make_study_folder(tmp_path / "here")
-    configure(here, layers={"count": 2}, finetune={"epochs": 1})
+    configure(here, layers={"count": 2}, layers_per_job=None, finetune={"epochs": 1})
     there = shutil.copytree(here, tmp_path / "there")
     code, output = run_snakemake(here, "--cores", "2", "--quiet", "rules")
     assert code == 0, output
