@@ -22,7 +22,7 @@ setup: ## install the locked environment into .venv (nothing to do if it is ther
 # Report and message follow from the files: anything in results/ newer than the report means a new report.
 demo: setup ## run the default study, write its report, say where everything is
 	@[ -e results/report.html ] || \
-	    echo "memscore: the default study, about four minutes on two cores; how many of its steps are done follows"
+	    echo "memscore: the default study, four to six minutes on two cores; how many of its steps are done follows"
 	@$(BIN)/snakemake --cores $(CORES) --rerun-incomplete --quiet rules host reason
 	@if [ -e results/report.html ] && \
 	    [ -z "$$(find results/ -type f ! -name README.md -newer results/report.html -print -quit)" ]; then \
