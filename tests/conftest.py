@@ -61,7 +61,7 @@ class LabNetwork(torch.nn.Module):
         return self.fc
 
     def forward(self, images):
-        if os.path.exists("wait") and images.device.type != "meta":
+        if os.path.exists("wait") and images.device.type != "meta" and len(images) > 2:
             with open("wait", "a") as marks:
                 marks.write("x")
             if os.path.getsize("wait") > 3:

@@ -3,10 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import bootstrap, pearsonr, rankdata, spearmanr
+from scipy.stats import pearsonr, rankdata, spearmanr
 from scipy.stats import t as student
+from sklearn.linear_model import LinearRegression
+from sklearn.preprocessing import PolynomialFeatures
 
-from memscore.analysis import statistics
+from memscore.analysis import intervals, statistics
+from memscore.report import answer
 
 
 def layers_table(n_models=8, n_layers=30, between=0.0, seed=0, **columns):
@@ -18,6 +21,7 @@ def layers_table(n_models=8, n_layers=30, between=0.0, seed=0, **columns):
         "model": [f"net{i}" for i in model],
         "layer": [f"layer{i}" for i in range(len(model))],
         "trained": True,
+        "depth": np.tile(np.linspace(0, 1, n_layers), n_models),
         "memorability": level + rng.standard_normal(len(model)),
         "a.V1.ceiling": 0.8,
         "a.V1.score": rng.standard_normal(len(model)),
@@ -101,20 +105,31 @@ def jackknife_by_hand(values, units, t):
     return np.array(found)
 
 
-# Student's t, 97.5%, from a printed table.
-@pytest.mark.parametrize(
-    ("n_models", "over", "t"), [(8, "networks", 2.3646), (5, "networks", 2.7764), (4, "layers", 2.0010)]
-)
-def test_interval_is_a_jackknife_of_networks_or_of_layers(n_models, over, t):
-    table = layers_table(n_models, {8: 30, 5: 12, 4: 15}[n_models], between=1.0)
-    units = table["model"] if over == "networks" else table["layer"]
+@pytest.mark.parametrize(("n_models", "n_layers", "t"), [(8, 30, 2.3646), (5, 12, 2.7764)])
+def test_intervals_of_five_or_more_are_a_jackknife_of_networks(n_models, n_layers, t):
+    """Student's t, 97.5%, from a printed table."""
+    table = layers_table(n_models, n_layers, between=1.0)
     row = row_of(table)
-    assert row["interval_over"] == over
-    expected = jackknife_by_hand(table[["memorability", "a.IT.score"]], units.to_numpy(), t)
+    assert row["interval_over"] == "networks"
+    expected = jackknife_by_hand(table[["memorability", "a.IT.score"]], table["model"].to_numpy(), t)
     found = [[row[f"{kind}_low"], row[f"{kind}_high"]] for kind in ("spearman", "pearson")]
     np.testing.assert_allclose(found, expected, atol=2e-5)
-    alone = row_of(table, scope="net1")
-    assert alone["interval_over"] == "layers"
+    assert row_of(table, scope="net1")["interval_over"] == "depth"
+
+
+def test_intervals_of_few_are_a_jackknife_of_stretches_of_depth():
+    """Of independent layers a stretch is of one or two: each holds as much of depth, of all networks."""
+    table = layers_table(4, 32, between=0.0, seed=3)
+    values = table[["memorability", "a.IT.score"]]
+    arrays = [table[name].to_numpy() for name in ("model", "depth")]
+    units = intervals.stretches(*arrays, *values.to_numpy().T)
+    assert table.groupby(units.names)["depth"].agg(np.ptp).max() < 3 / 31
+    assert (table.groupby(units.names)["model"].nunique() == 4).all()
+    n = len(set(units.names))
+    expected = jackknife_by_hand(values, units.names, units.times * student.ppf(0.975, n - 1))
+    row = row_of(table)
+    found = [[row[f"{kind}_low"], row[f"{kind}_high"]] for kind in ("spearman", "pearson")]
+    np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 def drawn_from(rng, networks, n_layers=12):
@@ -134,14 +149,17 @@ def spearman(a, b):
     return np.corrcoef(rankdata(a), rankdata(b))[0, 1]
 
 
-def interval_of(values):
-    """As `relate` makes it for all trained networks, without those of each network: what it is over, and bounds."""
-    over, units = statistics.units_of(np.arange(len(values)).repeat(values.shape[1]))
-    a, b = values.reshape(-1, 2).T
-    low, _, high = statistics.jackknife(
-        lambda rows: statistics.fisher_z(statistics.both_correlations(a[rows], b[rows])), units, 0.95
+def pairs_of(values):
+    """`statistics.Pairs` of scores (n_networks, n_layers, 2) along depth."""
+    n_models, n_layers, _ = values.shape
+    return statistics.Pairs(
+        np.arange(n_models).repeat(n_layers), np.tile(np.linspace(0, 1, n_layers), n_models), *values.reshape(-1, 2).T
     )
-    return over, np.tanh(low[0]), np.tanh(high[0])
+
+
+def interval_of(values, name="spearman"):
+    found = pairs_of(values).related(0.95)
+    return found["interval_over"], found[f"{name}_low"], found[f"{name}_high"]
 
 
 # Slope, its SD over networks, SD of networks' levels.
@@ -166,23 +184,136 @@ def test_intervals_hold_the_truth_of_all_networks(kind, n_models):
     truth = spearman(*drawn_from(rng, networks(rng, 40_000, *KINDS[kind])).reshape(-1, 2).T)
     for _ in range(400):
         over, low, high = interval_of(drawn_from(rng, networks(rng, n_models, *KINDS[kind])))
-        held += low <= truth <= high
+        held += not (truth < low or truth > high)  # none is given where it would say nothing
     assert over == "networks"
     assert held > 365
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("n_models", [1, 3])
-def test_intervals_hold_the_truth_of_few_networks(kind, n_models):
-    """With fewer than five networks: of all layers that these might have."""
-    rng, held = np.random.default_rng(n_models), 0
-    for _ in range(400):
-        these = networks(rng, n_models, *KINDS[kind])
-        truth = spearman(*drawn_from(rng, these, 1000).reshape(-1, 2).T)
-        over, low, high = interval_of(drawn_from(rng, these))
-        held += low <= truth <= high
-    assert over == "layers"
-    assert held > 365
+def along_depth(rng, phi, n_networks, shared, n_layers=30):
+    """Scores of layers that resemble their neighbours (AR(1), of correlation `phi`), and of networks whose profiles are
+    one and the same (`shared`) or nothing alike; the two scores correlate at 0.5."""
+
+    def profiles():
+        steps = rng.standard_normal((1 if shared else n_networks, n_layers))
+        for k in range(1, n_layers):
+            steps[:, k] = phi * steps[:, k - 1] + np.sqrt(1 - phi**2) * steps[:, k]
+        return np.broadcast_to(steps, (n_networks, n_layers))
+
+    a = profiles()
+    return np.stack([a, 0.5 * a + np.sqrt(0.75) * profiles()], -1)
+
+
+TRUTH = 6 / np.pi * np.arcsin(0.25)  # Spearman's where Pearson's is 0.5
+
+
+@pytest.mark.parametrize(
+    ("n_networks", "shared"), [pytest.param(1, False, marks=pytest.mark.thorough), (3, False), (3, True)]
+)
+@pytest.mark.parametrize(("phi", "given"), [(0, 0.95), (0.5, 0.9), (0.8, 0.25), (0.95, 0)])
+def test_intervals_hold_the_truth_where_layers_are_like_their_neighbours(phi, given, n_networks, shared):
+    """300 studies each: of 95% intervals 285 hold it, and 273 or fewer are chance one time in a thousand.
+
+    Where neighbours are very much alike (0.95), there is hardly ever an interval, and one that does not hold the truth
+    in at most as many studies as elsewhere. Layers left out one at a time hold it in 96, 88, 64 and 47%.
+    """
+    rng = np.random.default_rng([n_networks, shared, int(100 * phi)])
+    bounds = [interval_of(along_depth(rng, phi, n_networks, shared))[1:] for _ in range(300)]
+    found = [(low, high) for low, high in bounds if not np.isnan(low)]
+    missed = sum(not low <= TRUTH <= high for low, high in found)
+    assert len(found) >= 300 * given
+    assert missed <= 27
+    if given:
+        assert missed <= 0.05 * len(found) + 3.1 * np.sqrt(0.05 * 0.95 * len(found))
+    else:
+        assert len(found) < 75
+
+
+def test_a_trend_along_depth_leaves_no_interval():
+    """Neighbours differ by noise, but the tenth next is as much alike: these layers are one stretch, not ten."""
+    rng, depth = np.random.default_rng(0), np.linspace(0, 1, 100)
+    trends = np.stack([4 * depth, 4 * np.sin(3 * depth)], -1) + 0.6 * rng.standard_normal((3, 100, 2))
+    over, low, high = interval_of(trends)
+    assert over == "depth"
+    assert np.isnan([low, high]).all()
+    assert np.isfinite(interval_of(trends, "partial")[1])
+
+
+def smooth_profiles(rng, n_networks, n_layers=30, width=0.2):
+    """Memorability and four areas, each with a random smooth profile of its own that networks share, and noise."""
+    depth = np.linspace(0, 1, n_layers)
+    similar = np.exp(-(((depth[:, None] - depth) / width) ** 2) / 2) + 1e-8 * np.eye(n_layers)
+    profiles = np.linalg.cholesky(similar) @ rng.standard_normal((n_layers, 5))
+    values = profiles + 0.3 * rng.standard_normal((n_networks, n_layers, 5))
+    table = layers_table(n_networks, n_layers)[["model", "layer", "trained", "depth"]]
+    table["memorability"] = values[..., 0].ravel()
+    for k in range(4):
+        table[f"a.A{k}.ceiling"], table[f"a.A{k}.score"] = 0.8, values[..., k + 1].ravel()
+    return with_raw(table)
+
+
+@pytest.mark.parametrize("n_networks", [3, 8])
+def test_a_shared_trend_along_depth_is_not_called_a_relation(n_networks):
+    """Of 300 studies whose areas have nothing to do with memorability, at most 5% and chance may say otherwise: that is
+    26. Intervals over networks alone say so in 9 of 10."""
+    rng, areas = np.random.default_rng(n_networks), [f"a.A{k}" for k in range(4)]
+    more, less, by_interval_alone = 0, 0, 0
+    for _ in range(300):
+        rows = statistics.of_scope("all trained", smooth_profiles(rng, n_networks), areas, 1 - 0.05 / 4)
+        best_first = statistics.ranked(pd.DataFrame(rows))
+        more += answer.holds(best_first.iloc[0], 1)
+        less += any(answer.holds(row, -1) for _, row in best_first.iterrows())
+        by_interval_alone += best_first.iloc[0]["spearman_low"] > 0
+    assert more <= 26
+    assert less <= 26
+    assert n_networks < 5 or by_interval_alone > 200
+
+
+def test_a_relation_beyond_a_shared_trend_is_found():
+    """Memorability that goes with the first area layer by layer, over and above a trend that both have."""
+    found = 0
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        table = smooth_profiles(rng, 3)
+        together = rng.standard_normal(len(table))
+        table["memorability"] += together
+        table["a.A0.raw"] = table["a.A0.score"] = table["memorability"] + 0.5 * rng.standard_normal(len(table))
+        row = statistics.relate(table, ["a.A0"]).iloc[0]
+        found += answer.holds(row, 1)
+    assert found > 40
+
+
+def test_shifted_profiles_are_those_of_numpys_roll():
+    table = layers_table(2, 25).sample(frac=1, random_state=1)
+    row = statistics.relate(with_raw(table), ["a.IT", "a.V1"]).iloc[0]
+    table = table.sort_values(["model", "depth"])
+    ranks = table["memorability"].rank().to_numpy().reshape(2, 25)
+    reached = np.array(
+        [
+            [
+                np.corrcoef(np.roll(ranks, k, axis=1).ravel(), table[f"a.{area}.score"].rank())[0, 1]
+                for area in ("IT", "V1")
+            ]
+            for k in range(25)
+        ]
+    )
+    assert row["shifted_high"] == pytest.approx(np.quantile(reached.max(1), 0.975))
+    assert row["shifted_low"] == pytest.approx(np.quantile(reached.min(1), 0.025))
+    few = statistics.relate(with_raw(layers_table(2, 19)), ["a.IT"]).iloc[0]
+    assert np.isnan(few[["shifted_low", "shifted_high"]].astype(float)).all()
+
+
+def test_partial_correlation_is_that_of_what_scikit_learns_regression_leaves():
+    table = layers_table(3, 30, between=1.0)
+    table["a.IT.score"] += 3 * table["depth"] ** 2
+    depth = PolynomialFeatures(5).fit_transform(table[["depth"]])
+    left = []
+    for column in ("memorability", "a.IT.score"):
+        ranks = table[column].rank()
+        left.append(ranks - LinearRegression().fit(depth, ranks).predict(depth))
+    row = row_of(table)
+    assert row["partial"] == pytest.approx(pearsonr(*left).statistic, abs=1e-9)
+    fitted = table["memorability"].rank() - left[0]
+    assert row["depth"] == pytest.approx(pearsonr(table["memorability"].rank(), fitted).statistic, abs=1e-9)
 
 
 @pytest.mark.parametrize("n_models", [2, 10])
@@ -190,18 +321,13 @@ def test_no_area_is_called_best_where_all_are_alike(n_models):
     """Four areas that go with memorability equally: of 400 studies 20 may set the first apart from the last, or more by
     chance, 31 one time in a hundred. Taken as if best and last had been named before, it is two in ten."""
     rng, called = np.random.default_rng(n_models), 0
-    _, units = statistics.units_of(np.arange(n_models).repeat(12))
+    models, depth = np.arange(n_models).repeat(12), np.tile(np.linspace(0, 1, 12), n_models)
     for _ in range(400):
         memorability = drawn_from(rng, networks(rng, n_models, 0.7, 0.3, 0.3))[..., 0].ravel()
-        own = 0.5 * rng.standard_normal((4, len(units))) + 0.5 * rng.standard_normal((4, n_models)).repeat(12, axis=1)
+        own = 0.5 * rng.standard_normal((4, len(models))) + 0.5 * rng.standard_normal((4, n_models)).repeat(12, axis=1)
         last, *_, best = sorted(memorability + own, key=lambda area: spearman(memorability, area))
-
-        def difference(rows, values=(memorability, best, last)):
-            a, b, c = (value[rows] for value in values)
-            return np.array([spearman(a, b) - spearman(a, c)])
-
         # Confidence as that of `differences` between four areas, which is tested below.
-        called += statistics.jackknife(difference, units, 1 - 0.05 / 6)[0, 0] > 0
+        called += statistics.Pairs(models, depth, memorability, best, last).apart(1 - 0.05 / 6)["difference_low"] > 0
     assert called < 31
 
 
@@ -238,7 +364,9 @@ def test_one_benchmark_does_not_change_another():
     table = layers_table(4)
     table.loc[:20, "a.V1.score"] = np.nan
     both = relate(table, ["a.V1", "a.IT"]).set_index("benchmark")
-    pd.testing.assert_frame_equal(both.loc["a.IT"].reset_index(), relate(table, ["a.IT"]))
+    # Two intervals that hold at once are wider, and shifted profiles may choose among two.
+    own = ["scope", "n_models", "n_layers", "interval_over", "spearman", "pearson", "partial", "depth"]
+    pd.testing.assert_frame_equal(both.loc["a.IT", own].reset_index(drop=True), relate(table, ["a.IT"])[own])
     assert list(both.loc[["a.V1", "a.IT"], "n_layers"].groupby(level=0, sort=False).first()) == [120 - 21, 120]
 
 
@@ -249,12 +377,13 @@ def test_one_benchmark_does_not_change_another():
         (1, {}, False, False),
         (2, {}, False, False),
         (3, {}, True, False),
-        (4, {}, True, True),
+        (7, {}, True, False),
+        (8, {}, True, True),
         (20, {"memorability": 0.1}, False, False),
     ],
 )
 def test_what_few_layers_or_constant_scores_tell(n_layers, changes, correlation, interval):
-    """Three layers have a correlation, and four an interval: without one of three there is no correlation."""
+    """Three layers have a correlation, and eight an interval: four stretches of two."""
     row = row_of(layers_table(1, n_layers).assign(**changes))
     assert row["n_layers"] == n_layers
     assert list(row[["spearman", "pearson"]].notna()) == [correlation] * 2
@@ -291,24 +420,28 @@ def differences_of(table, benchmarks=("a.V1", "a.V2", "a.V4", "a.IT")):
     return statistics.differences(with_raw(table), spearmans(table, benchmarks))
 
 
-@pytest.mark.parametrize(("n_models", "over"), [(5, "networks"), (4, "layers")])
+@pytest.mark.parametrize(("n_models", "over"), [(5, "networks"), (4, "depth")])
 def test_difference_equals_a_paired_jackknife_by_hand(n_models, over):
-    table = four_areas(n_models)
-    found, units = differences_of(table), table["model" if over == "networks" else "layer"]
+    table = four_areas(n_models, 12 if n_models == 5 else 32)
+    found = differences_of(table)
     assert list(found["best"]) == ["a.IT"] * 3
     assert list(found["other"]) == ["a.V4", "a.V2", "a.V1"]
     for row in found.itertuples():
+        names = ["memorability", f"{row.best}.score", f"{row.other}.score"]
+        units = intervals.Units("networks", table["model"].to_numpy())
+        if over == "depth":
+            units = intervals.stretches(*(table[name].to_numpy() for name in ("model", "depth", *names)))
 
-        def value(part, row=row):
-            both = [spearmanr(part["memorability"], part[f"{name}.score"]).statistic for name in (row.best, row.other)]
+        def value(part, names=names):
+            both = [spearmanr(part[names[0]], part[name]).statistic for name in names[1:]]
             return both[0] - both[1]
 
-        without = [value(table[units != name]) for name in units.unique()]
+        without = [value(table[units.names != name]) for name in pd.unique(units.names)]
         # Student's t, of 0.05 / 6 on both sides.
         margin = student.ppf(1 - 0.05 / 12, len(without) - 1) * np.std(without) * np.sqrt(len(without) - 1)
         assert row.difference == pytest.approx(value(table), abs=1e-12)
-        assert row.difference_low == pytest.approx(row.difference - margin, abs=1e-4)
-        assert row.difference_high == pytest.approx(row.difference + margin, abs=1e-4)
+        assert row.difference_low == pytest.approx(row.difference - margin * units.times, abs=1e-4)
+        assert row.difference_high == pytest.approx(row.difference + margin * units.times, abs=1e-4)
         assert (row.n_models, row.n_layers, row.interval_over) == (n_models, len(table), over)
 
 
@@ -348,7 +481,7 @@ def test_difference_of_areas_without_common_layers_is_undefined():
 
 
 def test_perfect_relation():
-    table = layers_table(3, 10)
+    table = layers_table(3, 30)
     table["a.IT.score"] = 2 * table["memorability"] + 1
     row = row_of(table)
     assert row[["spearman", "pearson", "spearman_low", "pearson_high"]].astype(float).tolist() == pytest.approx([1] * 4)
@@ -378,22 +511,23 @@ def finetuned_networks(n, coupling, seed=0):
     return pd.DataFrame(columns)
 
 
-def test_networks_are_related_as_by_scipys_bootstrap():
+def test_networks_are_related_as_by_a_jackknife_by_hand():
     table = finetuned_networks(20, 0.7)
-    found = statistics.relate_networks(table, ["simulated.IT"], seed=0).set_index("when").loc["after"]
-    samples = [table["simulated.IT.raw_after"], table["head_rho"], table["top1"]]
+    found = statistics.relate_networks(table, ["simulated.IT", "simulated.V4"]).set_index(["benchmark", "when"])
+    found, t = found.loc[("simulated.IT", "after")], student.ppf(1 - 0.05 / 4, 19)
+    values = table[["simulated.IT.raw_after", "head_rho", "top1"]]
+    for name in ("head_rho", "top1"):
+        expected = jackknife_by_hand(values[["simulated.IT.raw_after", name]], table["model"].to_numpy(), t)[0]
+        column = "memorability" if name == "head_rho" else name
+        np.testing.assert_allclose(found[[f"{column}_low", f"{column}_high"]].astype(float), expected, atol=1e-9)
 
-    statistics_of = {
-        "memorability": lambda a, b, c: spearman(a, b),
-        "top1": lambda a, b, c: spearman(a, c),
-        "difference": lambda a, b, c: spearman(a, b) - spearman(a, c),
-    }
-    for name, statistic in statistics_of.items():
-        assert found[name] == pytest.approx(statistic(*samples))
-        theirs = bootstrap(
-            samples, statistic, paired=True, vectorized=False, n_resamples=2000, method="percentile", random_state=1
-        ).confidence_interval
-        np.testing.assert_allclose(found[[f"{name}_low", f"{name}_high"]].astype(float), theirs, atol=0.06)
+    def difference(part):
+        likeness, memorability, top1 = part.to_numpy().T
+        return spearman(likeness, memorability) - spearman(likeness, top1)
+
+    without = [difference(values.drop(index=k)) for k in range(20)]
+    assert found["difference"] == pytest.approx(difference(values))
+    assert found["difference_high"] - found["difference"] == pytest.approx(t * np.std(without) * np.sqrt(19))
 
 
 def test_means_over_splits_are_related():
@@ -401,13 +535,13 @@ def test_means_over_splits_are_related():
     twice = pd.concat([table, table.assign(split=2, head_rho=table["head_rho"][::-1].to_numpy())])
     means = table.assign(head_rho=(table["head_rho"] + table["head_rho"][::-1].to_numpy()) / 2)
     pd.testing.assert_frame_equal(
-        statistics.relate_networks(twice, ["simulated.IT"], 0), statistics.relate_networks(means, ["simulated.IT"], 0)
+        statistics.relate_networks(twice, ["simulated.IT"]), statistics.relate_networks(means, ["simulated.IT"])
     )
 
 
 @pytest.mark.parametrize(("n", "value", "interval"), [(2, False, False), (4, True, False), (5, True, True)])
 def test_few_networks_have_no_interval(n, value, interval):
-    found = statistics.relate_networks(finetuned_networks(n, 0.5), ["simulated.IT"], 0)
+    found = statistics.relate_networks(finetuned_networks(n, 0.5), ["simulated.IT"])
     assert (found["n_networks"] == n).all()
     assert found["difference"].notna().all() == value
     assert found["difference_low"].notna().all() == interval
@@ -415,27 +549,25 @@ def test_few_networks_have_no_interval(n, value, interval):
 
 def test_without_accuracies_memorability_stands_alone():
     table = finetuned_networks(6, 1.0)
-    found = statistics.relate_networks(table.drop(columns="top1"), ["simulated.IT"], 0)
+    found = statistics.relate_networks(table.drop(columns="top1"), ["simulated.IT"])
     assert "top1" not in found
     assert found.set_index("when").loc["after", "memorability"] == pytest.approx(1)
-    nobodys = statistics.relate_networks(table.assign(top1=np.nan), ["simulated.IT"], 0)
+    nobodys = statistics.relate_networks(table.assign(top1=np.nan), ["simulated.IT"])
     pd.testing.assert_frame_equal(nobodys, found)
-    assert list(statistics.relate_networks(table, [], 0))[:3] == ["benchmark", "when", "n_networks"]
+    assert list(statistics.relate_networks(table, []))[:3] == ["benchmark", "when", "n_networks"]
     unknown = table.assign(top1=[1, 2, 3, 4, 5, np.nan])
-    assert (statistics.relate_networks(unknown, ["simulated.IT"], 0)["n_networks"] == 5).all()
+    assert (statistics.relate_networks(unknown, ["simulated.IT"])["n_networks"] == 5).all()
 
 
-def test_difference_is_zero_in_ninety_of_a_hundred_where_there_is_none(monkeypatch):
-    """Memorability and object recognition that both go with likeness alike: 95% intervals hold 0 about so often."""
-    monkeypatch.setattr(statistics, "N_RESAMPLES", 2000)
-    held = 0
-    for seed in range(100):
-        rng = np.random.default_rng(seed)
-        likeness = rng.normal(size=24)
-        both = likeness + rng.normal(size=(2, 24))
-        # Nothing before training, which takes as long again.
-        table = finetuned_networks(24, 0, seed).assign(top1=both[0], head_rho=both[1], pls_before=np.nan)
-        table["simulated.IT.raw_after"] = likeness
-        row = statistics.relate_networks(table, ["simulated.IT"], 0).set_index("when").loc["after"]
-        held += row["difference_low"] <= 0 <= row["difference_high"]
-    assert held >= 90
+@pytest.mark.thorough
+def test_few_networks_find_no_more_than_chance():
+    """Five networks of which nothing goes with anything, and a difference that is none: of 400 studies 20 may find
+    something, 33 one time in a thousand. Percentiles of a bootstrap find it in 40 to 60."""
+    found = {"memorability": 0, "difference": 0}
+    for seed in range(400):
+        row = (
+            statistics.relate_networks(finetuned_networks(5, 0, seed), ["simulated.IT"]).set_index("when").loc["after"]
+        )
+        for name in found:
+            found[name] += row[f"{name}_low"] > 0 or row[f"{name}_high"] < 0
+    assert max(found.values()) < 33

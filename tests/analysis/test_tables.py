@@ -55,7 +55,6 @@ def test_notes_say_which_rho_they_are_of():
 
 def test_finetuned_puts_before_beside_after():
     def rows(model, offset, splits=(1, 2)):
-        # A third split, on which nothing is tuned, has another best layer.
         table = pd.DataFrame({"model": model, "layer": ["stem", "penultimate"], "memorability": [offset, offset + 9]})
         return table.assign(**{f"memorability_split_{k}": [offset + k, offset + k - 0.5] for k in splits})
 
@@ -68,15 +67,16 @@ def test_finetuned_puts_before_beside_after():
     scores = pd.DataFrame([reached | {"split": k, "test_rho": k / 10} for k in (1, 2)])
     before = rows("a", 10.0), similar("a", 0.5)
     after = pd.concat([rows("a.tuned-1", 20.0, [1]), rows("a.tuned-2", 30.0, [2])]), similar("a.tuned-1", 0.6)
-    table = tables.finetuned(tuned, scores, {1: 17, 2: 18}, before, after)
+    best = pd.DataFrame({"model": ["a", "a", "b"], "split": [1, 2, 1], "test_rho": [0.7, 0.8, 0.9]})
+    table = tables.finetuned(tuned, scores, {1: 17, 2: 18}, before, best, after)
     assert list(table["head_rho"]) == [0.1, 0.2]
     assert list(table["n_validation"]) == [17, 18]
     assert list(table["pls_before"]) == [10.5, 11.5]
-    assert list(table["best_layer_before"]) == [11.0, 12.0]
+    assert list(table["best_layer_before"]) == [0.7, 0.8]
     assert list(table["pls_after"]) == [20.5, 31.5]
     assert list(table["s.IT.raw_before"]) == [0.5, 0.5]
     np.testing.assert_array_equal(table["s.IT.raw_after"], [0.6, np.nan])
-    alone = tables.finetuned(tuned, scores, {1: 17, 2: 18}, (before[0], None), (after[0], None))
+    alone = tables.finetuned(tuned, scores, {1: 17, 2: 18}, (before[0], None), best, (after[0], None))
     assert list(alone) == [name for name in table if not name.startswith("s.IT")]
 
 

@@ -17,6 +17,7 @@ with job(snakemake):
         Path(f"reached.{{os.getpid()}}").touch()
         time.sleep(0.1)
     time.sleep(0.5)
-    with replacing(snakemake.output[0]) as temporary:
-        temporary.write_bytes(Path({finished!r}, snakemake.output[0]).read_bytes())
+    for output in reversed(snakemake.output):
+        with replacing(output) as temporary:
+            temporary.write_bytes(Path({finished!r}, output).read_bytes())
 """

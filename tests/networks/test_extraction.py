@@ -8,25 +8,30 @@ import copy
 import functools
 import hashlib
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import timm
 import torch
 from timm.models import register_model
+from timm.models.cait import Cait
 from timm.models.deit import VisionTransformerDistilled
+from timm.models.mvitv2 import MultiScaleVit, MultiScaleVitCfg
+from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 from torch.nn import functional
 
 from memscore import device, study
 from memscore.errors import InputError
-from memscore.networks import architectures, extraction
+from memscore.networks import architectures, extraction, streaming
 from memscore.networks.architectures import PENULTIMATE
 from memscore.networks.reduction import Sketch
-from memscore.scores import pls
+from memscore.scores import memorability, pls
 
 PACKAGE = Path(extraction.__file__).parents[2]
 N_IMAGES = 16
@@ -53,6 +58,23 @@ def small_headless_vit(pretrained=False, **kwargs):
 @register_model
 def small_distilled_vit(pretrained=False, **kwargs):
     return described(VisionTransformerDistilled(num_classes=10, **SIZES))
+
+
+@register_model
+def small_cait(pretrained=False, **kwargs):
+    return described(Cait(num_classes=10, depth_token_only=1, **SIZES))
+
+
+@register_model
+def small_swin(pretrained=False, **kwargs):
+    sizes = {"img_size": 64, "embed_dim": 12, "depths": (2, 2), "num_heads": (2, 3), "window_size": 4}
+    return described(SwinTransformer(num_classes=10, **sizes))
+
+
+@register_model
+def small_mvit(pretrained=False, **kwargs):
+    sizes = MultiScaleVitCfg(depths=(1, 2), embed_dim=(12, 24), num_heads=(2, 3))
+    return described(MultiScaleVit(sizes, img_size=64, num_classes=10))
 
 
 TRANSFORMERS = ["small_vit", "small_headless_vit", "small_distilled_vit"]
@@ -233,6 +255,16 @@ HEADS = {
 }
 
 
+# What is the same for all images, or, of Sequencer, the last state of both directions beside the rows of images.
+NOT_OF_IMAGES = {
+    "sequencer": {f"stages.{i}.blocks.0.rnn_tokens.rnn_{way}" for i in range(4) for way in "vh"},
+    "swin_transformer_v2": {f"cpb_mlp.{i}" for i in range(3)},
+    "swin_transformer_v2_cr": {f"meta_mlp.{part}" for part in ("fc1", "act", "fc2")},
+    "vision_transformer_relpos": {f"rel_pos.mlp.{part}" for part in ("fc1", "act", "fc2")},
+    "xcit": {"pos_embed.token_projection"},
+}
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_penultimate_layer_of_every_family(family, monkeypatch):
     """As wide as the last linear map that runs has inputs; at depth 1; nothing but the classifier lies behind."""
@@ -248,7 +280,9 @@ def test_penultimate_layer_of_every_family(family, monkeypatch):
     model.register_forward_hook(lambda _, __, output: given.append(output))
     monkeypatch.setattr(architectures, "create", lambda *_: model)  # To build some of them takes seconds.
     described = architectures.describe(FAMILIES[family])
+    ran = ran[len(ran) // 2 :]  # of the second of two passes
     chosen = {layer["name"]: layer for layer in study.select_layers(described["layers"], {"every": 1})}
+    assert {name.rpartition(".attn.")[2] for name in described["left_out"]} == NOT_OF_IMAGES.get(family, set())
     penultimate = chosen[PENULTIMATE]
     assert penultimate["depth"] == 1
     behind = [layer for layer in chosen.values() if layer["index"] > penultimate["index"]]
@@ -269,6 +303,268 @@ def test_penultimate_layer_of_distilled_networks(name, n_heads, width):
     """What enters the heads of the classification, not those of the distillation."""
     layers = {layer["name"]: layer for layer in architectures.describe(name)["layers"]}
     assert (layers[PENULTIMATE]["calls"], layers[PENULTIMATE]["n_features"]) == (n_heads, width)
+
+
+def alone(model, description, raw):
+    """Every module's output in its last call as (n_images, n_features), of each image by itself."""
+    rows = []
+    for image in images(description, raw).split(1):
+        seen, hooks = {}, []
+        for name, module in model.named_modules():
+
+            def keep(_, __, output, name=name, seen=seen):
+                tensors = [tensor for tensor in architectures.flat_tensors(output) if tensor.numel()]
+                seen[name] = [tensor.detach().clone() for tensor in tensors]
+
+            hooks.append(module.register_forward_hook(keep))
+        with torch.no_grad():
+            model(image)
+        for hook in hooks:
+            hook.remove()
+        rows.append(seen)
+    flat = [{n: np.concatenate([t.flatten().numpy() for t in tensors]) for n, tensors in seen.items()} for seen in rows]
+    return {name: np.stack([seen[name] for seen in flat]) for name in flat[0] if rows[0][name]}
+
+
+@pytest.mark.parametrize("name", ["small_swin", "small_mvit"])
+def test_windows_and_heads_are_their_images(name):
+    """Of layers with several rows an image, all of an image's are one row."""
+    model, description, calls = network(name)
+    raw = pixels(5)
+    expected = alone(model, description, raw)
+    several = [layer["name"] for layer in description["layers"] if ".attn." in layer["name"]]
+    assert len(several) > 5
+    assert description["left_out"] == {}
+    for layer, values in run(model, description, calls, raw, batch_size=3).items():
+        assert values.shape == (5, next(la["n_features"] for la in description["layers"] if la["name"] == layer))
+        if layer != PENULTIMATE:
+            assert_close(values, expected[layer])
+
+
+@pytest.mark.parametrize("name", ["small_swin", "small_mvit"])
+def test_windows_and_heads_are_scored_alike_in_memory_and_on_scratch(name, tmp_path, monkeypatch):
+    model, description, _ = network(name)
+    monkeypatch.setattr(streaming.weights, "load", lambda *_: model)
+    np.save(tmp_path / "pixels.npy", pixels(20))
+    layers = [layer for layer in description["layers"] if ".attn." in layer["name"] or layer["name"] == PENULTIMATE]
+    network_of = {"timm_name": name} | {key: description[key] for key in ("mean", "std")}
+    params = SimpleNamespace(layers=layers, network=network_of, sketch=300, seed=0, pca=None, precision="float32")
+    scores, train = np.random.default_rng(0).random(20), np.arange(20) < 15
+
+    def job(memory_gb):
+        config = {"device": "cpu", "batch_size": 6, "resources": {"memory_gb": memory_gb, "scratch_gb": 1}}
+        given = SimpleNamespace(weights="", plugins=[])
+        job = SimpleNamespace(params=params, config=config, input=given, resources=SimpleNamespace(tmpdir=tmp_path))
+        held = dict(streaming.layers_of_job(job, lambda _: None, tmp_path / "pixels.npy"))
+        return {
+            la: (x.tobytes(), memorability.score(x, scores, train[None], ~train[None], 3).rho) for la, x in held.items()
+        }
+
+    in_memory, on_scratch = job(16), job(2)
+    assert list(in_memory) == list(on_scratch) == [layer["name"] for layer in layers]
+    assert in_memory == on_scratch
+    assert all(np.isfinite(rho).all() for _, rho in in_memory.values())
+
+
+# A small one of each module of timm that has layers with several rows an image.
+SEVERAL_ROWS = (
+    "botnet26t_256 davit_tiny efficientvit_m0 gcvit_xxtiny hieradet_small levit_128s mobilevit_xxs mvitv2_tiny "
+    "swin_tiny_patch4_window7_224 swinv2_tiny_window8_256 swinv2_cr_tiny_224 tiny_vit_5m_224 tnt_s_legacy_patch16_224"
+).split()
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", SEVERAL_ROWS)
+def test_several_rows_an_image_are_in_the_order_of_images(name):
+    """In every network of timm's that has such; of a plugin's they are looked at when it is described."""
+    torch.manual_seed(1)
+    model = timm.create_model(name).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    described = architectures.describe(name)
+    raw = np.random.default_rng(0).integers(0, 256, (2, *described["input_size"], 3), dtype=np.uint8)
+    calls = {layer["name"]: layer["calls"] for layer in described["layers"]}
+    expected = alone(model, described, raw)
+    for layer, values in run(model, described, calls, raw).items():
+        if layer != PENULTIMATE:
+            assert_close(values, expected[layer], 1e-3)
+    assert extraction.unsteady(model, calls, described["input_size"], described["mean"], described["std"]) == {}
+
+
+class TokensFirst(torch.nn.Module):
+    """Four tokens an image, in front of the images, or both in one dimension."""
+
+    def __init__(self, flat):
+        super().__init__()
+        self.flat = flat
+        self.stem, self.mix = torch.nn.Conv2d(3, 8, 32, 32), torch.nn.Linear(8, 8)
+        self.fc = torch.nn.Linear(8, 5)
+
+    def get_classifier(self):
+        return self.fc
+
+    def forward(self, x):
+        tokens = self.stem(x).flatten(2).permute(2, 0, 1)
+        mixed = self.mix(tokens.flatten(0, 1) if self.flat else tokens)
+        return self.fc(mixed.reshape(4, len(x), 8).mean(0))
+
+
+@register_model
+def tokens_first(pretrained=False, **kwargs):
+    return described(TokensFirst(flat=False))
+
+
+@register_model
+def tokens_first_and_flat(pretrained=False, **kwargs):
+    return described(TokensFirst(flat=True))
+
+
+@pytest.mark.parametrize(("name", "why"), [("tokens_first", "first dimension"), ("tokens_first_and_flat", "the order")])
+def test_rows_that_are_not_images_are_left_out_and_said_why(name, why):
+    """As many tokens as images in a batch, they would be scored without a word."""
+    told = architectures.describe(name)
+    assert [layer["name"] for layer in told["layers"]] == ["stem", PENULTIMATE, "fc"]
+    with pytest.raises(InputError, match=rf"^layers: pattern 'mi\*' matches mix, which cannot be studied: .*{why}"):
+        study.select_layers(told["layers"], {"every": 1}, "stem,mi*", told["tokens"], told["left_out"])
+
+
+def test_rows_that_are_not_images_are_refused_wherever_they_come():
+    model = TokensFirst(flat=False)
+    with pytest.raises(InputError, match=r"^layer mix: its output for 3 images has shape \(4, 3, 8\), .* name other"):
+        run(model, {"mean": [0.5] * 3, "std": [0.5] * 3}, {"mix": 1}, pixels(3))
+
+
+class DependsOnNumbers(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.fc = torch.nn.Conv2d(3, 4, 3), torch.nn.Linear(4, 5)
+
+    def get_classifier(self):
+        return self.fc
+
+    def forward(self, x):
+        return self.fc(self.body(x).mean((2, 3)) if x.sum().item() >= 0 else None)
+
+
+@register_model
+def depends_on_numbers(pretrained=False, **kwargs):
+    return described(DependsOnNumbers())
+
+
+def test_networks_that_need_numbers_are_described_with_numbers():
+    assert [layer["n_features"] for layer in architectures.describe("depends_on_numbers")["layers"]] == [
+        4 * 62**2,
+        4,
+        5,
+    ]
+
+
+# Tokens of transformers.
+
+
+@pytest.mark.parametrize(("name", "before"), [("small_vit", 1), ("small_distilled_vit", 2)])
+def test_class_token_and_mean_of_the_others(name, before):
+    """Of any module that gives tokens; in the place where it ends; only where a name has an @."""
+    model, description, _ = network(name)
+    every = study.select_layers(description["layers"], {"every": 1}, "", description["tokens"])
+    assert [layer["name"] for layer in every] == [layer["name"] for layer in description["layers"]]
+    asked = "blocks.?@*,blocks.0.norm1@mean,blocks.1.mlp.fc2,penultimate"
+    chosen = study.select_layers(description["layers"], {"every": 1}, asked, description["tokens"])
+    ends = [f"blocks.{i}@{part}" for i in (0, 1) for part in ("cls", "mean")]
+    assert [layer["name"] for layer in chosen] == [
+        "blocks.0.norm1@mean",
+        *ends[:2],
+        "blocks.1.mlp.fc2",
+        *ends[2:],
+        PENULTIMATE,
+    ]
+    places = {layer["name"]: (layer["index"], layer["depth"]) for layer in [*every, *chosen]}
+    assert places["blocks.1@cls"] == places["blocks.1@mean"] == places["blocks.1.mlp.fc2"]
+    expected = alone(model, description, pixels(5))
+    ours = run(model, description, {layer["name"]: layer["calls"] for layer in chosen}, pixels(5), batch_size=3)
+    for layer in chosen:
+        module, _, part = layer["name"].partition("@")
+        if part:
+            tokens = expected[module].reshape(5, before + 16, 48)
+            assert_close(ours[layer["name"]], tokens[:, 0] if part == "cls" else tokens[:, before:].mean(1))
+            assert layer["n_features"] == 48
+
+
+def names_of_tokens(name):
+    return {layer["name"] for layer in architectures.describe(name)["tokens"]}
+
+
+def test_tokens_that_are_not_there_have_no_names():
+    """A mean pooled transformer has no class token; CaiT adds it behind its blocks; a CNN has no tokens."""
+    pooled, cait = names_of_tokens("test_vit_relpos"), names_of_tokens("small_cait")
+    assert "blocks.1@mean" in pooled
+    assert not [name for name in pooled if "@cls" in name or "rel_pos" in name]
+    assert {"norm@cls", "norm@mean"} <= cait
+    assert not {"blocks.1@cls", "blocks.1@mean"} & cait
+    told = architectures.describe("resnet10t", 64)
+    assert told["tokens"] == []
+    with pytest.raises(InputError, match=r"'layer1@mean' matches nothing: @cls and @mean are of transformers"):
+        study.select_layers(told["layers"], {"every": 1}, "layer1@mean", told["tokens"])
+
+
+# Networks that draw lots, or see other images.
+
+
+class Drawing(torch.nn.Module):
+    """`kind` : what `middle` does, between two convolutions."""
+
+    class Middle(torch.nn.Module):
+        def __init__(self, kind):
+            super().__init__()
+            self.kind, self.own = kind, np.random.default_rng(0)
+
+        def forward(self, x):
+            match self.kind:
+                case "dropout":
+                    return functional.dropout(x, 0.1)
+                case "flip":
+                    return x.flip(3) if random.random() < 0.5 else x
+                case "noise of its own":
+                    return x + torch.from_numpy(self.own.normal(0, 0.05, x.shape)).float()
+                case "batch":
+                    return (x - x.mean(0)) / 2
+            return x
+
+    def __init__(self, kind):
+        super().__init__()
+        self.first, self.middle, self.last = torch.nn.Conv2d(3, 4, 3), self.Middle(kind), torch.nn.Conv2d(4, 4, 3)
+
+    def forward(self, x):
+        return self.last(self.middle(self.first(x)))
+
+
+STEADY = {"first": 1, "middle": 1, "last": 1}
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("dropout", "it depends on random numbers"),
+        ("flip", "it depends on random numbers"),
+        ("noise of its own", "drawn at random"),
+        ("batch", "or mix them"),
+    ],
+)
+def test_layers_that_are_not_an_images_own_are_named_and_refused(kind, why):
+    words = rf"^layer middle \(and 1 more of the 3\): .*{why}.*; or name other layers in the model table$"
+    network_of = {"mean": [0.5] * 3, "std": [0.25] * 3}
+    model = Drawing(kind)
+    with pytest.raises(InputError, match=words):
+        streaming.check_steady(model, STEADY, (32, 32), network_of, "cpu")
+    streaming.check_steady(model, {"first": 1}, (32, 32), network_of, "cpu")
+    streaming.check_steady(Drawing("nothing"), STEADY, (32, 32), network_of, "cpu")
+
+
+@pytest.mark.parametrize("name", ["resnet10t", *TRANSFORMERS, "small_swin", "small_mvit"])
+def test_networks_that_draw_nothing_are_steady(name):
+    model, description, calls = network(name)
+    assert extraction.unsteady(model, calls, (64, 64), description["mean"], description["std"]) == {}
 
 
 class Overwriter(torch.nn.Module):

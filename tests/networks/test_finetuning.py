@@ -4,6 +4,7 @@ import functools
 import os
 import signal
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import timm
 import torch
 
+from memscore import versions
 from memscore.correlation import rank_correlation
 from memscore.errors import InputError
 from memscore.networks import architectures, finetuning
@@ -157,13 +159,64 @@ def test_stopped_after_any_step_it_ends_with_the_same_weights(tmp_path, monkeypa
     assert [f"goes on after step {saved}," in message for message in said[:1]] == [saved > 0]
 
 
-def test_a_checkpoint_of_another_training_is_not_gone_on_from(tmp_path):
+def other_pixels() -> Images:
+    """The last training image is another photograph."""
+    images = make_images()
+    images.pixels[np.flatnonzero(images.train)[-1]] //= 2
+    return images
+
+
+def other_weights():
+    model = make_model()
+    with torch.no_grad():
+        model.fc.weight[0, 0] += 0.01
+    return model
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda: {"learning_rate": 1e-3},
+        lambda: {"images": other_pixels()},
+        lambda: {"images": replace(make_images(), mean=(0.5, 0.5, 0.4))},
+        lambda: {"images": replace(make_images(), std=(0.5, 0.4, 0.5))},
+        lambda: {"model": other_weights()},
+    ],
+    ids=["recipe", "pixels", "mean", "std", "weights"],
+)
+def test_a_checkpoint_of_another_training_is_not_gone_on_from(tmp_path, changed):
     train(tmp_path, epochs=1)
-    expected, _ = train(tmp_path / "fresh", epochs=1, learning_rate=1e-3)
+    expected, _ = train(tmp_path / "fresh", **{"epochs": 1} | changed())
     said = []
-    again, _ = train(tmp_path, say=said.append, epochs=1, learning_rate=1e-3)
+    again, _ = train(tmp_path, say=said.append, **{"epochs": 1} | changed())
     assert "is of another training" in said[0]
     assert_same(again, expected)
+
+
+def test_a_checkpoint_is_of_its_code_and_of_what_its_network_is_built_from(monkeypatch):
+    def identity(plugins):
+        rest = make_images(), recipe(), 1, "cpu", "float32", print
+        return finetuning._Training(make_model(), *rest, {"plugins": plugins}).identity
+
+    before = identity(["a hash"])
+    assert identity(["a hash"]) == before
+    assert identity(["another"]) != before
+    monkeypatch.setitem(versions.STEPS, "finetune", (versions.STEPS["finetune"][0] + 1, ""))
+    assert identity(["a hash"]) != before
+
+
+def test_every_pixel_counts():
+    """Also of images that do not fill the last chunk, of an array that is mapped or not in order."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (finetuning.CHUNK + 3, 2, 2, 3), dtype=np.uint8)
+    rest = MEAN, STD, rng.random(len(pixels)), np.arange(len(pixels)) % 2 == 0, np.arange(len(pixels)) % 2 == 1
+    digests = {Images(pixels, *rest).digest, Images(np.asfortranarray(pixels), *rest).digest}
+    assert len(digests) == 1
+    for place in (0, finetuning.CHUNK, len(pixels) - 1):
+        other = pixels.copy()
+        other[place, 1, 1, 2] += 1
+        digests.add(Images(other, *rest).digest)
+    assert len(digests) == 4
 
 
 def test_training_stops_where_validation_does_not_improve(tmp_path):

@@ -1,5 +1,6 @@
 """Networks and their weights: where they come from, what is refused, and what is remembered of them."""
 
+import argparse
 import base64
 import hashlib
 import json
@@ -89,13 +90,34 @@ def beside_others(state):
     return {"state_dict": {name: tensor + 1 for name, tensor in state.items()}, "state_dict_ema": state}
 
 
+def as_timm_trains(state):
+    options = argparse.Namespace(model=NETWORK, lr=0.1, mean=(0.5, 0.5))
+    return {"epoch": 3, "arch": NETWORK, "args": options, "optimizer": {"state": {}}, "state_dict": state}
+
+
+def averaged(state):
+    """As torch's own AveragedModel saves it."""
+    return {"n_averaged": torch.tensor(7), **under("module.")(state)}
+
+
+def beside_a_loss(state):
+    """As Lightning has it, or a self-supervised training with its projection head."""
+    return {**under("backbone.")(state), "head.mlp.0.weight": torch.zeros(4, 4), "loss.scale": torch.ones(1)}
+
+
 @pytest.mark.parametrize(
     "wrap",
     [
         *(lambda state, key=key: {"epoch": 3, key: state} for key in CHECKPOINT_KEYS),
         beside_others,
         lambda state: dict(reversed(state.items())),
-        *map(under, ["module.", "model.", "_orig_mod.", "module._orig_mod."]),
+        *map(under, ["module.", "model.", "_orig_mod.", "module._orig_mod.", "backbone.", "net.", "encoder."]),
+        as_timm_trains,
+        averaged,
+        beside_a_loss,
+        lambda state: {"student": {}, "teacher": under("module.backbone.")(state)},
+        lambda state: {"model_ema": {}, "state_dict": state},
+        lambda state: {"model_ema": {"decay": 0.9}, "state_dict": state},
     ],
 )
 def test_what_trainings_write_is_loaded(state, saved, wrap):
@@ -110,12 +132,48 @@ def test_batch_counters_may_be_missing(state, saved):
     assert all(torch.equal(staged[name], given[name]) for name in given)
 
 
+def classifier_of(n: int):
+    return lambda state: state | {"fc.weight": torch.zeros(n, state["fc.weight"].shape[1]), "fc.bias": torch.zeros(n)}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(classifier_of(365), id="other-classes"),
+        pytest.param(lambda state: {name: state[name] for name in state if not name.startswith("fc.")}, id="missing"),
+        pytest.param(
+            lambda state: {n: state[n] for n in state if n != "fc.weight"} | {"fc.1.weight": state["fc.weight"]},
+            id="other-names",
+        ),
+    ],
+)
+def test_classifier_of_other_classes_has_no_scores_and_all_before_it_has(state, saved, change):
+    said, path = [], saved(change(state))
+    staged = stage_weights(NETWORK, str(path), 0, say=said.append)
+    assert all(torch.equal(staged[name], state[name]) for name in state if not name.startswith("fc."))
+    assert all(
+        staged[name].isnan().all() and staged[name].shape == state[name].shape for name in ("fc.weight", "fc.bias")
+    )
+    assert said == [f"{path}: holds no classifier of 1000 classes: layer fc will have no scores, all before it will"]
+    network = architectures.create(NETWORK).eval()
+    network.load_state_dict(staged)
+    entered = []
+    architectures.hook_penultimate(network, lambda what, tensors: entered.append(tensors[0]))
+    with torch.inference_mode():
+        assert network(torch.ones(1, 3, 64, 64)).isnan().all()
+    assert entered[0].isfinite().all()
+
+
 def without_first(state: dict) -> dict:
     return dict(list(state.items())[1:])
 
 
 def other_shape(state: dict) -> dict:
     return state | {"conv1.0.weight": torch.zeros(16, 1, 3, 3)}
+
+
+def changed(name: str, change):
+    return lambda state: state | {name: change(state[name])}
 
 
 def norms_elsewhere(state: dict) -> dict:
@@ -132,7 +190,20 @@ def norms_elsewhere(state: dict) -> dict:
         pytest.param(without_first, ["has no conv1.0.weight (1 of 77 missing)"], id="too-few"),
         pytest.param(lambda state: state | {"extra": torch.zeros(1)}, ["extra is not the model's"], id="too-many"),
         pytest.param(other_shape, ["conv1.0.weight", "(16, 1, 3, 3)", "(16, 3, 3, 3)"], id="shape"),
-        pytest.param(under("encoder."), ["77 of 77 missing", "encoder.conv1.0.weight is not"], id="renamed"),
+        pytest.param(under("visual."), ["77 of 77 missing", "visual.conv1.0.weight is not"], id="renamed"),
+        pytest.param(
+            changed("conv1.0.weight", lambda tensor: (100 * tensor).to(torch.int8)),
+            ["conv1.0.weight is int8", "as float32"],
+            id="int8",
+        ),
+        pytest.param(
+            changed("fc.bias", lambda tensor: tensor.log()), ["fc.bias holds NaN or infinite", "checkpoint"], id="nan"
+        ),
+        pytest.param(
+            changed("bn1.running_var", lambda tensor: -tensor),
+            ["bn1.running_var", "below zero", "state_dict()"],
+            id="var",
+        ),
         pytest.param(norms_elsewhere, ["77 of 77 missing", "another architecture"], id="norms-elsewhere"),
         pytest.param(lambda state: {"epoch": 3}, ["tensors"], id="no-weights"),
         pytest.param(lambda state: list(state.values()), ["tensors"], id="list"),
@@ -347,6 +418,54 @@ def test_plugin_is_described_staged_and_loaded(plugin, saved):
 
 def describe(name, path):
     return architectures.describe(name, 32, [str(path)])
+
+
+def test_plugin_of_the_handbook(plugin, repository):
+    (text,) = re.findall(r"```python\n(.*?)```", (repository / "config/README.md").read_text(), re.DOTALL)
+    path = plugin(text)
+    told = architectures.describe("our_network", None, [path])
+    assert [layer["name"] for layer in told["layers"]] == ["body.0", "body.1", "penultimate", "fc"]
+    assert told["resettable"]
+    assert told["interpolation"] == "bicubic"
+    assert architectures.create("our_network", [path], num_classes=1).fc.out_features == 1
+
+
+NO_CLASSIFIER = PLUGIN.replace("    def get_classifier(self):\n        return self.fc\n\n", "")
+LAST = "return self.fc(self.body(images).mean((2, 3)))"
+AS_SEQUENTIAL = "return torch.nn.Sequential(torch.nn.Flatten(), self.fc)(self.body(images).mean((2, 3), True))"
+AS_CONVOLUTION = "return self.last(self.body(images).mean((2, 3), True)).flatten(1)"
+
+
+@pytest.mark.parametrize("last", [LAST, AS_SEQUENTIAL, AS_CONVOLUTION])
+def test_classifier_of_a_plugin_that_names_none_is_what_gives_its_output(plugin, last):
+    """Its output would be ten numbers under the name of the penultimate layer."""
+    name = f"memscore_unnamed_{len(last)}"
+    text = NO_CLASSIFIER.replace(LAST, last).replace(
+        "self.fc = torch", "self.last = torch.nn.Conv2d(4, 5, 1)\n        self.fc = torch"
+    )
+    plugins = [plugin(text.format(name=name, width=4))]
+    layers = {layer["name"]: layer for layer in architectures.describe(name, 32, plugins)["layers"]}
+    assert list(layers)[:2] == ["body", "penultimate"]
+    assert len(layers) == 3
+    assert layers["penultimate"]["n_features"] == 4
+    model, entered = architectures.create(name, plugins).eval(), []
+    architectures.hook_penultimate(model, lambda _, tensors: entered.extend(tensors))
+    images = torch.rand(3, 3, 32, 32)
+    with torch.inference_mode():
+        model(images)
+        expected = model.body(images).mean((2, 3))
+    assert torch.equal(entered[0], expected)
+
+
+@pytest.mark.parametrize(
+    "last", ["return self.body(images).mean((2, 3))", LAST + ".softmax(1)", LAST + "[:, :2]", "return images, images"]
+)
+def test_plugin_without_a_classifier_that_could_be_found_is_refused(plugin, last):
+    name = f"memscore_unfound_{len(last)}"
+    text = NO_CLASSIFIER.replace(LAST, last).format(name=name, width=4)
+    refuse(["Net has no get_classifier()", "torch.nn.Identity()"], describe, name, plugin(text))
+    path = plugin(text + "\nNet.get_classifier = lambda self: torch.nn.Identity()\n")
+    assert "penultimate" in [layer["name"] for layer in describe(name, path)["layers"]]
 
 
 @pytest.mark.parametrize(

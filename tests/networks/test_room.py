@@ -106,6 +106,15 @@ def test_what_is_held_is_what_came_in_batches(tmp_path, in_scratch, n):
     np.testing.assert_array_equal(held["b"].numpy(), values[:, :2].numpy())
 
 
+@pytest.mark.parametrize("in_scratch", [False, True])
+@pytest.mark.parametrize("shapes", [[(8, 5), (2, 5)], [(4, 5), (4, 5)], [(4, 5), (2, 6)]])
+def test_rows_that_are_not_images_are_refused_in_memory_and_on_scratch(tmp_path, in_scratch, shapes):
+    """More rows or fewer than images, or another width than in the first batch: nothing of it is written."""
+    found = ((slice(4 * i, 4 * i + 4 - 2 * i), {"a": torch.ones(shape)}) for i, shape in enumerate(shapes))
+    with pytest.raises(InputError, match=r"^layer a: gives \(\d, \d\) values for [24] images, .*name other layers"):
+        streaming.hold(found, 6, "cpu", tmp_path if in_scratch else None, 8 * 6 * 4)
+
+
 def test_scratch_is_claimed_before_a_pass(tmp_path):
     """And not found to be full once hours have gone into it."""
 

@@ -128,17 +128,33 @@ def test_best_is_the_highest_mean_and_its_split_is_chosen_without_test():
     memorability = memorability.assign(memorability_split_1=[0.2, 0.45], memorability_split_2=[0.4, 0.55])
     memorability = memorability.assign(components_split_1=[3, 7], components_split_2=1)
     tuned = pd.DataFrame({"model": ["a", "a"], "split": [1, 2], "validation_rho": [0.6, 0.7], "head_rho": [0.7, 0.4]})
-    assert predictor.best(memorability, tuned) == Best("a", "a.tuned-2", 2, None, 0, 0.55, 0.4)
-    assert predictor.best(memorability, None) == Best("b", "b", 1, "y", 7, 0.5, 0.45)
+    trained = ["a", "b"]
+    assert predictor.best(memorability, tuned, trained) == Best("a", "a.tuned-2", 2, None, 0, 0.55, 0.4)
+    assert predictor.best(memorability, None, trained) == Best("b", "b", 1, "y", 7, 0.5, 0.45)
     better = memorability.assign(memorability_split_1=[0.2, 0.6])
-    assert predictor.best(better, tuned).layer == "y"
+    assert predictor.best(better, tuned, trained).layer == "y"
     # On the splits that networks are tuned on, and no others.
-    assert predictor.best(better, tuned[tuned["split"] == 2]).layer == "y"
-    assert predictor.best(better.assign(memorability_split_2=0.1), tuned[tuned["split"] == 2]).layer is None
+    assert predictor.best(better, tuned[tuned["split"] == 2], trained).layer == "y"
+    assert predictor.best(better.assign(memorability_split_2=0.1), tuned[tuned["split"] == 2], trained).layer is None
     unscored = memorability.assign(memorability_split_1=np.nan, memorability_split_2=np.nan)
-    assert predictor.best(unscored, tuned).split == 2
+    assert predictor.best(unscored, tuned, trained).split == 2
     with pytest.raises(InputError, match="principal components"):
-        predictor.best(None, None)
+        predictor.best(None, None, trained)
+    # A control is none, however well it does.
+    assert predictor.best(memorability, None, ["a"]) == Best("a", "a", 1, "x", 3, pytest.approx(0.3), 0.2)
+    with pytest.raises(InputError, match="nothing but untrained controls"):
+        predictor.best(memorability, None, [])
+
+
+def test_of_equal_predictors_the_first_is_taken_whatever_the_rounding():
+    rhos = [0.8, 1 - 1e-12, 1.0, 1 - 1e-12]
+    memorability = pd.DataFrame({"model": ["a", "b", "c", "d"], "layer": "x", "memorability_split_1": rhos})
+    memorability["components_split_1"] = 3
+    assert predictor.best(memorability, None, ["a", "b", "c", "d"]).model == "b"
+    tuned = {"model": ["e", "e", "f"], "split": [1, 2, 1], "validation_rho": [0.7, 0.7 + 1e-12, 0.9], "head_rho": 1.0}
+    assert predictor.best(None, pd.DataFrame(tuned), []).network == "e.tuned-1"
+    tuned = pd.DataFrame(tuned).query("split == 1")
+    assert predictor.best(memorability, tuned, ["a", "b", "c", "d"]).network == "b"
 
 
 def test_what_is_no_predictor_is_refused(tmp_path):

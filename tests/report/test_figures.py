@@ -47,7 +47,7 @@ def make_layers(n_trained=2, n_untrained=1, n_layers=6, benchmarks=BENCHMARKS):
 def make_correlations(layers, benchmarks=BENCHMARKS, spearman=0.5):
     scopes = (["all trained"] if layers["trained"].any() else []) + list(layers["model"].unique())
     row = {"n_models": 1, "n_layers": 6, "spearman": spearman, "spearman_low": spearman - 0.2}
-    row |= {"spearman_high": spearman + 0.2, "pearson": 0.4, "pearson_low": 0.2, "pearson_high": 0.6}
+    row |= {"spearman_high": spearman + 0.2, "partial": 0.4, "partial_low": 0.2, "partial_high": 0.6}
     return pd.DataFrame([{"benchmark": b, "scope": scope, **row} for b in benchmarks for scope in scopes])
 
 
@@ -189,7 +189,7 @@ def test_has_the_banner_and_the_colours_of_regions_and_controls(kind, tmp_path, 
 def test_scatter_states_the_correlation_and_its_interval(tmp_path, saved):
     layers = make_layers()
     draw("scatter", tmp_path / "figure.png", layers, make_correlations(layers, spearman=-0.5))
-    assert "simulated\n$r_s$ = −0.50, 95% CI [−0.70, −0.30]\n6 trained layers" in texts(saved)
+    assert "simulated\n$r_s$ = −0.50 [−0.70, −0.30]\nat equal depth 0.40 [0.20, 0.60]\n6 trained layers" in texts(saved)
 
 
 def test_region_colours():

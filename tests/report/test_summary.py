@@ -24,7 +24,7 @@ def make_layers(*benchmarks, memorability=False):
 
 
 def half(layers, benchmarks=(), dataset=None, simulated=REAL):
-    return summary.write(layers, pd.DataFrame(), pd.DataFrame(), list(benchmarks), dataset, simulated)
+    return summary.write(layers, pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), list(benchmarks), dataset, simulated)
 
 
 def test_brain_alone_tells_the_most_similar_layer_and_the_control():
@@ -47,8 +47,8 @@ def test_memorability_alone_tells_the_best_predictor_and_the_control():
 def test_no_ceiling_is_said_everywhere_and_is_no_nan():
     layers = make_layers("cowley2023.V4").assign(**{"cowley2023.V4.ceiling": np.nan, "cowley2023.V4.score": np.nan})
     page = half(layers, ["cowley2023.V4"])
-    assert "r = 0.60 (no ceiling: some or all sites were recorded without repeats), at depth 0.50" in page
-    assert "ceilings (split-half reliability): V4 none, as some or all sites have no repeats" in page
+    assert "r = 0.60 (no ceiling: some or all sites have no repeats), at depth 0.50" in page
+    assert "ceilings (split-half reliability): V4 some or all sites have no repeats" in page
     assert "   * - net\n     - cowley2023.V4 (r)\n     - 0.60\n     - ``middle``\n" in page
     assert "nan" not in page
 
@@ -87,35 +87,56 @@ def test_a_simulated_half_is_said_to_be(half_of, words):
 
 
 AHEAD, OPEN, NONE = (0.37, 0.10, 0.60), (0.37, -0.02, 0.60), (np.nan, np.nan, np.nan)
-IT, V4 = {"IT": (0.87, 0.57, 0.97)}, {"V4": (0.5, 0.2, 0.6)}
+# Spearman over networks and its interval, as it is and at equal depth; how far shifted profiles reach, if not so far.
+IT, V4 = {"IT": ((0.87, 0.57, 0.97), (0.6, 0.3, 0.8))}, {"V4": ((0.5, 0.2, 0.6), (0.4, 0.1, 0.6))}
 ALONE = """V4 is the only area compared: whether memorability goes with this area more than with another, one area alone
     cannot say."""
+SHIFTED = "Profiles shifted along depth correlate at most 0.40 in 97.5% of shifts."
+FEW = "With fewer than 5 networks, intervals are over stretches of depth: they say nothing of other networks."
+MISSING = """There is no interval where layers are few, or so like their neighbours that they make up fewer than four
+    stretches of depth that are independent."""
 
 
 def one_line(text):
     return " ".join(text.split())
 
 
-def make_correlations(areas, scope="all trained", n_models=5):
-    over = "networks" if n_models >= 5 else "layers"
-    row = {"scope": scope, "n_models": n_models, "n_layers": 20, "interval_over": over}
-    values = [dict(zip(("spearman", "spearman_low", "spearman_high"), value, strict=True)) for value in areas.values()]
-    return pd.DataFrame([row | {"benchmark": f"lab.{area}"} | v for area, v in zip(areas, values, strict=True)])
+def make_correlations(areas, scope="all trained", n_models=5, depth=0.3):
+    over = "networks" if n_models >= 5 else "depth"
+    row = {"scope": scope, "n_models": n_models, "n_layers": 20, "interval_over": over, "depth": depth}
+    rows = []
+    for area, (spearman, partial, *shifted) in areas.items():
+        values = dict(zip((*SPEARMAN, *PARTIAL), (*spearman, *partial), strict=True))
+        rows.append(
+            row | {"benchmark": f"lab.{area}", "shifted_low": -0.4, "shifted_high": (*shifted, 0.4)[0]} | values
+        )
+    return pd.DataFrame(rows)
+
+
+SPEARMAN, PARTIAL = (tuple(f"{name}{end}" for end in ("", "_low", "_high")) for name in ("spearman", "partial"))
 
 
 def make_differences(best, pairs):
-    rows = [{"best": f"lab.{best}", "other": f"lab.{other}"} | dict(zip(NUMBERS, v, strict=True)) for other, v in pairs]
+    """Leads, which are the same at equal depth."""
+    rows = [
+        {"best": f"lab.{best}", "other": f"lab.{other}"} | dict(zip(NUMBERS, (*v, *v), strict=True))
+        for other, v in pairs
+    ]
     return pd.DataFrame(rows, columns=["best", "other", *NUMBERS])
 
 
-NUMBERS = ("difference", "difference_low", "difference_high")
+NUMBERS = tuple(f"{name}{end}" for name in ("difference", "partial_difference") for end in ("", "_low", "_high"))
 
 
-def with_control(trained, control):
-    """Two splits of one trained layer and one untrained; None for no control."""
-    rows = [("net", True, *trained)] + ([("net-untrained", False, *control)] if control else [])
-    table = pd.DataFrame(rows, columns=["model", "trained", "memorability_split_1", "memorability_split_2"])
-    return table.assign(memorability=table[["memorability_split_1", "memorability_split_2"]].mean(axis=1))
+def kinds(*control):
+    """A trained layer, and an untrained one where there is a control."""
+    return pd.DataFrame({"model": ["net", "net-untrained"], "trained": [True, False]})[: 1 + len(control)]
+
+
+def control_scores(*of_each):
+    """Of each control its ρ, and the difference to the trained network's with its interval."""
+    columns = ["control_rho", "difference", "difference_low", "difference_high"]
+    return pd.DataFrame(list(of_each), columns=columns).assign(model="net", trained_rho=0.47)
 
 
 # What is known of each area over trained networks, of the best one's lead, how many networks there are; what is said.
@@ -124,68 +145,87 @@ CASES = {
         IT | V4,
         {"V4": AHEAD},
         5,
-        """Over 20 layers of 5 trained networks, the layers that predict memorability well are those most like **IT**:
-        Spearman 0.87 [0.57, 0.97]. V4 comes next with 0.50 [0.20, 0.60]; the difference, 0.37 [0.10, 0.60], excludes
-        zero.""",
+        f"""Over 20 layers of 5 trained networks, the layers that predict memorability well are those most like **IT**:
+        Spearman 0.87 [0.57, 0.97], at equal depth 0.60 [0.30, 0.80]. {SHIFTED} V4 comes next with 0.50 [0.20, 0.60];
+        the difference is 0.37 [0.10, 0.60], at equal depth 0.37 [0.10, 0.60].""",
     ),
     "order not certain": (
         IT | V4,
         {"V4": OPEN},
         5,
-        """Over 20 layers of 5 trained networks, the layers that predict memorability better are more like **IT**:
-        Spearman 0.87 [0.57, 0.97]. V4 comes next with 0.50 [0.20, 0.60]; the difference, 0.37 [-0.02, 0.60], includes
-        zero, so the order of the two is not certain.""",
+        f"""Over 20 layers of 5 trained networks, the layers that predict memorability better are more like **IT**:
+        Spearman 0.87 [0.57, 0.97], at equal depth 0.60 [0.30, 0.80]. {SHIFTED} V4 comes next with 0.50 [0.20, 0.60];
+        the difference is 0.37 [-0.02, 0.60], at equal depth 0.37 [-0.02, 0.60], so the order of the two is not
+        certain.""",
     ),
     "order not known": (
         IT | V4,
         {"V4": NONE},
         5,
-        """Over 20 layers of 5 trained networks, the layers that predict memorability better are more like **IT**:
-        Spearman 0.87 [0.57, 0.97]. V4 comes next with 0.50 [0.20, 0.60]; too few layers are scored on both to say how
-        certain that order is.""",
+        f"""Over 20 layers of 5 trained networks, the layers that predict memorability better are more like **IT**:
+        Spearman 0.87 [0.57, 0.97], at equal depth 0.60 [0.30, 0.80]. {SHIFTED} V4 comes next with 0.50 [0.20, 0.60]; no
+        interval says how certain that order is.""",
     ),
     "four areas, ahead of one": (
-        IT | V4 | {"V2": (0.3, -0.1, 0.6), "V1": (-0.5, -0.8, -0.1)},
+        IT | V4 | {"V2": ((0.3, -0.1, 0.6), (0.1, -0.1, 0.3)), "V1": ((-0.5, -0.8, -0.1), (-0.4, -0.6, -0.1))},
         {"V4": AHEAD, "V2": OPEN, "V1": OPEN},
         5,
-        """Over 20 layers of 5 trained networks, the layers that predict memorability better are more like **IT**:
-        Spearman 0.87 [0.57, 0.97]. V4 comes next with 0.50 [0.20, 0.60]; the difference, 0.37 [0.10, 0.60], excludes
-        zero; nor is the lead over V2 and V1 certain. Layers that predict memorability better are less like V1
-        (-0.50 [-0.80, -0.10]).""",
+        f"""Over 20 layers of 5 trained networks, the layers that predict memorability better are more like **IT**:
+        Spearman 0.87 [0.57, 0.97], at equal depth 0.60 [0.30, 0.80]. {SHIFTED} V4 comes next with 0.50 [0.20, 0.60];
+        the difference is 0.37 [0.10, 0.60], at equal depth 0.37 [0.10, 0.60]; nor is the lead over V2 and V1 certain.
+        Layers that predict memorability better are less like V1 (-0.50 [-0.80, -0.10]).""",
     ),
     "one area, negative": (
-        {"V4": (-0.43, -0.75, -0.05)},
+        {"V4": ((-0.43, -0.75, -0.05), (-0.3, -0.6, -0.1))},
         {},
         5,
         f"""Over 20 layers of 5 trained networks, the layers that predict memorability better are less like **V4**:
-        Spearman -0.43 [-0.75, -0.05]. {ALONE}""",
+        Spearman -0.43 [-0.75, -0.05], at equal depth -0.30 [-0.60, -0.10]. Profiles shifted along depth correlate at
+        least -0.40 in 97.5% of shifts. {ALONE}""",
     ),
-    "too few layers": (
-        {"V4": (0.43, np.nan, np.nan)},
+    "gone at equal depth": (
+        {"V4": ((0.8, 0.6, 0.9), (0.1, -0.2, 0.4))},
         {},
         5,
         f"""Over 20 layers of 5 trained networks, predicting memorability and being like **V4** correlate at Spearman
-        0.43 (too few layers for an interval): it is not certain that they go together. {ALONE}""",
+        0.80 [0.60, 0.90], at equal depth 0.10 [-0.20, 0.40]: at equal depth the interval holds zero, so both may change
+        along depth and have nothing else in common. {SHIFTED} {ALONE}""",
     ),
-    "one network": (
-        {"V4": (0.43, 0.05, 0.75)},
+    "reached by shifted profiles": (
+        {"V4": ((0.8, 0.6, 0.9), (0.4, 0.2, 0.6), 0.85)},
         {},
-        1,
-        f"""Over 20 layers of 1 trained network, the layers that predict memorability better are more like **V4**:
-        Spearman 0.43 [0.05, 0.75]. {ALONE} With fewer than 5 networks, intervals are over their layers: they say
-        nothing of others.""",
+        5,
+        f"""Over 20 layers of 5 trained networks, predicting memorability and being like **V4** correlate at Spearman
+        0.80 [0.60, 0.90], at equal depth 0.40 [0.20, 0.60]: profiles shifted along depth reach as much, so it is not
+        certain that they go together. {SHIFTED.replace("0.40", "0.85")} {ALONE}""",
+    ),
+    "too few layers": (
+        {"V4": ((0.43, np.nan, np.nan), NONE, np.nan)},
+        {},
+        5,
+        f"""Over 20 layers of 5 trained networks, predicting memorability and being like **V4** correlate at Spearman
+        0.43 (no interval), at equal depth not known: the layers are too few, or too like their neighbours, to tell this
+        from two trends along depth. The layers are too few to compare with profiles shifted along depth. {ALONE}
+        {MISSING}""",
+    ),
+    "neighbours too alike, but not at equal depth": (
+        {"V4": ((0.72, np.nan, np.nan), (0.63, 0.4, 0.8))},
+        {},
+        3,
+        f"""Over 20 layers of 3 trained networks, the layers that predict memorability better are more like **V4**:
+        Spearman 0.72 (no interval), at equal depth 0.63 [0.40, 0.80]. {SHIFTED} {ALONE} {FEW} {MISSING}""",
     ),
     "two areas, neither certain": (
-        {"V4": (0.2, -0.3, 0.6), "IT": (0.1, -0.4, 0.5)},
+        {"V4": ((0.2, -0.3, 0.6), (0.1, -0.3, 0.5)), "IT": ((0.1, -0.4, 0.5), (0.1, -0.3, 0.5))},
         {"IT": OPEN},
         3,
-        """Over 20 layers of 3 trained networks, predicting memorability and being like **V4** correlate at Spearman
-        0.20 [-0.30, 0.60]: the interval holds zero, so it is not certain that they go together. IT comes next with 0.10
-        [-0.40, 0.50]; the difference, 0.37 [-0.02, 0.60], includes zero, so the order of the two is not certain. With
-        fewer than 5 networks, intervals are over their layers: they say nothing of others.""",
+        f"""Over 20 layers of 3 trained networks, predicting memorability and being like **V4** correlate at Spearman
+        0.20 [-0.30, 0.60], at equal depth 0.10 [-0.30, 0.50]: the interval holds zero, so it is not certain that they
+        go together. {SHIFTED} IT comes next with 0.10 [-0.40, 0.50]; the difference is 0.37 [-0.02, 0.60], at equal
+        depth 0.37 [-0.02, 0.60], so the order of the two is not certain. {FEW}""",
     ),
     "nothing scored": (
-        {"V4": NONE},
+        {"V4": (NONE, NONE)},
         {},
         5,
         "Memorability and brain similarity were not both scored for three or more layers of trained networks.",
@@ -199,40 +239,63 @@ def test_the_answer_claims_no_more_than_its_intervals(case):
     differences = make_differences(next(iter(areas)), leads.items())
     correlations = make_correlations(areas, n_models=n_models)
     benchmarks = [f"lab.{area}" for area in areas]
-    said = answer.relation(with_control((0.5, 0.44), None), correlations, differences, benchmarks)
+    said = answer.relation(kinds(), correlations, differences, control_scores(), benchmarks)
     assert said == one_line(text)
 
 
-BEHIND = "Untrained controls stay behind in predicting memorability: at most ρ = 0.17 against 0.47 trained."
-AS_WELL = """Untrained controls predict memorability as well (at most ρ = {} against 0.47 trained): it need not come
-    from training."""
+def test_what_depth_alone_does_is_said():
+    said = answer.along_depth(make_correlations(IT, depth=0.95).iloc[0])
+    assert said == f"{SHIFTED} A smooth curve along depth alone follows memorability at r = 0.95."
+
+
+CONTROL = "Over the layers of net-untrained, untrained, the correlation with V4"
+STAYS, KEEPS_UP, FAR = (0.17, 0.3, 0.1, 0.5), (0.42, 0.05, -0.1, 0.2), (0.05, 0.42, 0.3, 0.55)
+BEHIND = """Untrained controls stay behind in predicting memorability: at most ρ = 0.17 against 0.47 of net, difference
+    over test images 0.30 [0.10, 0.50]."""
+AS_WELL = """Untrained controls are not certainly worse at predicting memorability (at most ρ = 0.42 against 0.47 of
+    net, difference over test images 0.05 [-0.10, 0.20]): it need not come from training."""
 
 
 @pytest.mark.parametrize(
-    ("control", "relation", "text"),
+    ("controls", "relation", "text"),
     [
-        ((0.19, 0.15), None, BEHIND),
-        ((0.45, 0.45), None, AS_WELL.format("0.45")),
-        ((0.5, 0.5), None, AS_WELL.format("0.50")),
+        ([STAYS, FAR], None, BEHIND),
+        ([FAR, KEEPS_UP, STAYS], None, AS_WELL),
         (
-            (0.19, 0.15),
-            (0.1, -0.3, 0.4),
-            f"{BEHIND} Over the layers of net-untrained, untrained, the correlation with V4 is 0.10 [-0.30, 0.40].",
+            [STAYS],
+            ((0.1, -0.3, 0.35), NONE),
+            f"""{BEHIND} {CONTROL} is 0.10 [-0.30, 0.35], 0.33 [-0.12, 0.84] less than trained: not certainly less.""",
         ),
         (
-            (0.19, 0.15),
-            (0.6, 0.3, 0.8),
-            f"""{BEHIND} Over the layers of net-untrained, untrained, the correlation with V4 is 0.60 [0.30, 0.80]: as
-            high, so that training does not explain the relation.""",
+            [STAYS],
+            ((-0.5, -0.7, -0.1), NONE),
+            f"{BEHIND} {CONTROL} is -0.50 [-0.70, -0.10], 0.93 [0.38, 1.31] less than trained.",
+        ),
+        (
+            [STAYS],
+            ((0.75, 0.26, 0.93), NONE),
+            f"""{BEHIND} {CONTROL} is 0.75 [0.26, 0.93], -0.32 [-0.74, 0.27] less than trained: not certainly less, and
+            there the interval excludes zero too, so that it need not come from training.""",
+        ),
+        (
+            [STAYS],
+            ((0.4, np.nan, np.nan), (0.1, -0.2, 0.4)),
+            f"""{BEHIND} {CONTROL} is 0.40 (no interval), at equal depth 0.10 [-0.20, 0.40], 0.20 [-0.21, 0.56] less
+            than trained: not certainly less.""",
+        ),
+        (
+            [STAYS],
+            ((0.4, np.nan, np.nan), NONE),
+            f"{BEHIND} {CONTROL} is 0.40 (no interval), at equal depth not known.",
         ),
     ],
 )
-def test_controls_have_their_say(control, relation, text):
-    tables = [make_correlations({"V4": (0.43, 0.05, 0.75)})]
+def test_controls_have_their_say(controls, relation, text):
+    tables = [make_correlations({"V4": ((0.43, 0.05, 0.75), (0.3, 0.02, 0.5))})]
     if relation:
         tables.append(make_correlations({"V4": relation}, scope="net-untrained", n_models=1))
-    layers = with_control((0.5, 0.44), control)
-    said = answer.relation(layers, pd.concat(tables), make_differences("V4", []), ["lab.V4"])
+    differences = make_differences("V4", [])
+    said = answer.relation(kinds(*controls), pd.concat(tables), differences, control_scores(*controls), ["lab.V4"])
     assert said.endswith(one_line(f"{ALONE} {text}"))
 
 
@@ -243,18 +306,11 @@ def test_a_half_says_where_its_control_does_as_well():
 
 
 def test_two_benchmarks_of_one_area_are_told_apart():
-    correlations = make_correlations({"V4": (0.87, 0.6, 0.9), "IT": (0.5, 0.2, 0.6)}).replace(
-        {"lab.IT": "cowley2023.V4"}
-    )
+    correlations = make_correlations({"V4": IT["IT"], "IT": V4["V4"]}).replace({"lab.IT": "cowley2023.V4"})
     differences = make_differences("V4", [("IT", AHEAD)]).replace({"lab.IT": "cowley2023.V4"})
-    text = answer.relation(with_control((0.5, 0.44), None), correlations, differences, ["lab.V4", "cowley2023.V4"])
+    text = answer.relation(kinds(), correlations, differences, control_scores(), ["lab.V4", "cowley2023.V4"])
     assert "most like **lab.V4**" in text
     assert "cowley2023.V4 comes next" in text
-
-
-def test_intervals_of_few_networks_are_said_to_be_over_layers():
-    few = make_correlations({"V4": (0.5, 0.2, 0.6)}, n_models=2)
-    assert "(all trained: over layers; " in summary.relation_table(few)
 
 
 @pytest.mark.parametrize(
@@ -276,21 +332,22 @@ def test_what_is_real_is_said(source, benchmarks, words):
 def test_human_consistency_is_told_or_said_to_be_unknown():
     layers = make_layers(memorability=True)
     row = {"human_consistency": 0.895, "source": "split halves of responses"}
-    page = summary.write(layers, pd.DataFrame(), pd.DataFrame(), [], "photos", REAL, row)
+    page = summary.write(layers, pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), [], "photos", REAL, row)
     assert "splits; human consistency 0.90 (split halves of responses, Spearman–Brown)." in page
     for unknown in (None, {"human_consistency": np.nan, "source": ""}):
-        page = summary.write(layers, pd.DataFrame(), pd.DataFrame(), [], "photos", REAL, unknown)
+        page = summary.write(layers, pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), [], "photos", REAL, unknown)
         assert "splits; human consistency not known." in page
     assert "consistency" not in half(make_layers("a.V4"), ["a.V4"])
 
 
 def test_every_network_has_a_row_of_its_own():
     """However many there are, the tables keep their width."""
-    values = {"V4": (0.5, 0.2, 0.6), "IT": (0.87, 0.6, 0.9)}
+    values = V4 | IT
     correlations = pd.concat(make_correlations(values, scope=scope) for scope in ("all trained", "net"))
     table = summary.relation_table(correlations.assign(spearman=[0.5, 0.87, np.nan, 0.2]))
     assert "   * - Network\n     - lab.V4\n     - lab.IT\n" in table
     assert "   * - net\n     - –\n     - 0.20 [" in table
+    assert "   * - at equal depth\n     - –\n     - 0.60 [0.30, 0.80]" in table
     layers = make_layers("a.V4", memorability=True)
     table = summary.best_layers(layers, ["a.V4"])
     assert table.count("* -") == 1 + 2 * 2

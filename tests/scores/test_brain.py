@@ -175,3 +175,79 @@ def test_strata_are_pooled():
     for part in (two, one):
         expected |= dict(zip(part["stimulus_id"].values, part["stratum"].values, strict=True))
     assert dict(zip(pooled["stimulus_id"].values, pooled["stratum"].values, strict=True)) == expected
+
+
+# Ceilings of recordings whose truth is known
+
+
+def shown_unequally(times, n=640, n_sites=40, noise=2.0, seed=0):
+    """(signal, trials with noise, of each stimulus the first so many of `times`, reliability of their means)."""
+    rng = np.random.default_rng(seed)
+    signal = rng.standard_normal((n, n_sites))
+    trials = signal[..., None] + noise * rng.standard_normal((n, n_sites, max(times)))
+    shown = rng.choice(times, n)
+    trials[np.broadcast_to(np.arange(max(times)) >= shown[:, None, None], trials.shape)] = np.nan
+    return signal, trials, 1 / (1 + noise**2 * (1 / shown).mean())
+
+
+def ceiling_of(trials):
+    return benchmarks.median_then_mean(benchmarks.split_half_reliability(trials))[0]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("times", "noise"),
+    [([10], 2), ([6, 7, 8, 9, 10], 2), ([6, 10], 2), ([3, 10], 2), ([2, 3, 4, 5], 1.5), ([1, 2, 3], 1)],
+)
+def test_a_perfect_model_reaches_the_ceiling_however_often_each_stimulus_was_shown(times, noise):
+    """Also where some were shown once, which no half can have."""
+    scores, ceilings, truths = [], [], []
+    for seed in range(2):
+        signal, trials, truth = shown_unequally(times, noise=noise, seed=seed)
+        r = np.median(correlation.pearson(signal, benchmarks.nanmean(trials)))
+        ceilings.append(ceiling_of(trials))
+        scores.append(brain.relative(r, ceilings[-1], "explained_variance"))
+        truths.append(truth)
+    assert np.mean(ceilings) == pytest.approx(np.mean(truths), abs=0.012)
+    assert np.mean(scores) == pytest.approx(1, abs=0.015)
+
+
+def test_halves_are_of_each_stimulus_own_repetitions():
+    present = np.random.default_rng(0).random((50, 3, 9)) < 0.5
+    first, second = benchmarks.balanced_halves(present, np.random.default_rng(1))
+    assert ((first | second) == present).all()
+    assert not (first & second).any()
+    more = first.sum(-1) - second.sum(-1)
+    assert (np.abs(more) == present.sum(-1) % 2).all()
+    assert abs(more.mean()) < 0.2
+
+
+def test_a_site_without_gaps_keeps_brainscores_ceiling_beside_one_with_gaps():
+    _, trials, _ = shown_unequally([4], n=60, n_sites=3)
+    whole = benchmarks.split_half_reliability(trials)
+    trials[7, 1, 2:] = np.nan
+    with_gap = benchmarks.split_half_reliability(trials)
+    np.testing.assert_array_equal(with_gap[:, [0, 2]], whole[:, [0, 2]])
+    assert np.isfinite(with_gap).all()
+    assert (with_gap[:, 1] != whole[:, 1]).any()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("ceiling", "said"),
+    [
+        (-0.05, "ceiling -0.05: two halves of the repeats do not agree, and no score can be relative to that"),
+        (0.06, "ceiling 0.06: two halves of the repeats hardly agree, and no score can be relative to that"),
+        (0.4, ""),
+        (np.nan, ""),
+    ],
+)
+def test_a_ceiling_that_is_none_is_named_and_gives_no_score(ceiling, said):
+    """The raw r stays, and the ceiling as it is."""
+    benchmark = session("one").assign(ceiling=ceiling)
+    similarity = brain.similarity(features(benchmark["stimulus_id"].values), benchmark)
+    assert np.isfinite(similarity.raw)
+    assert similarity.ceiling == pytest.approx(ceiling, nan_ok=True)
+    assert similarity.note == (f"V4: {said}" if said else "")
+    assert np.isfinite(similarity.score) == (ceiling == 0.4)
+    assert correlation.said_of_ceiling(ceiling) == said

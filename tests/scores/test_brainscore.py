@@ -239,8 +239,12 @@ def test_ceiling(variant):
     of = case(variant)
     theirs = load_ceiling("internal_consistency")(of.assembly)
     ours = of.benchmark["neuroid_ceiling"].values
-    np.testing.assert_allclose(ours, raw_values(theirs, of.data.neuroids), rtol=0, atol=CEILING)
-    assert benchmarks.median_then_mean(ours)[0] == pytest.approx(float(theirs), abs=CEILING)
+    # Where repetitions are missing, memscore halves those that each stimulus has: test_brain.py.
+    whole = np.isfinite(of.data.trials).all((0, 2))
+    np.testing.assert_allclose(ours[:, whole], raw_values(theirs, of.data.neuroids)[:, whole], rtol=0, atol=CEILING)
+    assert np.isfinite(ours[:, ~whole]).all()
+    same = CEILING if whole.all() else 0.05
+    assert benchmarks.median_then_mean(ours)[0] == pytest.approx(float(theirs), abs=same)
 
 
 def test_score_is_relative_to_the_ceiling():

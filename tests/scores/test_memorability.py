@@ -6,6 +6,7 @@ from scipy.stats import spearmanr
 from sklearn.cross_decomposition import PLSRegression
 
 from memscore import correlation
+from memscore.errors import InputError
 from memscore.scores import memorability
 
 
@@ -220,6 +221,68 @@ def test_chosen_components_are_scikit_learns(n, p):
     assert set(memorability.score(x, y, train, test, 25).n_components) == {min(p, 25)}
 
 
+def parts_of(train):
+    """Five parts of each split's training stimuli, in the order of the table; -1 for the others."""
+    return np.where(train, np.cumsum(train, axis=1) % 5, -1)
+
+
+def choice_by_parts(x, y, train, parts, most):
+    """The number of components that best predicts each part of the training stimuli from the others."""
+    x, rhos = x.astype(np.float64), []
+    for k in range(1, most + 1):
+        predicted = np.full(len(y), np.nan)
+        for part in range(5):
+            fit, left_out = train & (parts != part), train & (parts == part)
+            model = PLSRegression(k, scale=False).fit(x[fit], y[fit])
+            predicted[left_out] = model.predict(x[left_out]).ravel()
+        rhos.append(spearmanr(predicted[train], y[train]).statistic)
+    return 1 + int(np.argmax(rhos))
+
+
+@pytest.mark.parametrize(("n", "p"), [(120, 40), (90, 200), (60, 7)])
+def test_components_chosen_on_parts_of_train_are_scikit_learns(n, p):
+    """Where a split has parts; another beside it chooses on its validation stimuli."""
+    x, y = layer(n, p)
+    train, test = lamem_splits(n, 3)
+    validation, parts = validation_of(train, test), parts_of(train)
+    parts[2] = -1
+    chosen = memorability.score(x, y, train, test, 25, validation, parts)
+    expected = [choice_by_parts(x, y, train[k], parts[k], min(p, 25)) for k in (0, 1)]
+    on_validation = memorability.score(x, y, train, test, 25, validation)
+    assert list(chosen.n_components) == [*expected, on_validation.n_components[2]]
+    for k, n_components in enumerate(chosen.n_components):
+        assert chosen.rho[k] == pytest.approx(independent_rho(x, y, train[[k]], test[[k]], n_components)[0], abs=1e-4)
+    own = np.where(train, y, 1 - y)
+    other = memorability.score(x, own, train, test, 25, validation, parts)
+    assert list(other.n_components[:2]) == expected
+
+
+def test_parts_of_train_choose_better_than_a_handful_of_validation_images():
+    """Four validation images choose by luck, and are behind a fixed number of components."""
+    rhos = []
+    for seed in range(4):
+        x, y = layer(60, 60, seed)
+        train, test = lamem_splits(60, 10, seed)
+        validation = validation_of(train, test)
+        ways = (25, validation, parts_of(train)), (25, validation), (5,)
+        rhos.append([memorability.score(x, y, train, test, *way).rho.mean() for way in ways])
+    by_parts, on_validation, fixed = np.mean(rhos, axis=0)
+    assert by_parts > on_validation + 0.03
+    assert by_parts > fixed - 0.02
+
+
+def test_across_chooses_on_parts_of_what_is_fitted():
+    (x, other), (y, tested) = two_sets((120, 80), 40)
+    left_out = np.random.default_rng(5).random(120) < 0.1
+    (parts,) = parts_of(~left_out[None])
+    validation = np.arange(120) < 20
+    chosen = memorability.generalise((x, other), (y, tested), 25, left_out, validation, parts)
+    k = choice_by_parts(x, y, ~left_out, parts, 25)
+    assert list(chosen.n_components) == [k]
+    expected = independent_across((x[~left_out], other), (y[~left_out], tested), k)
+    assert chosen.rho[0] == pytest.approx(expected, abs=1e-6)
+
+
 def test_chosen_components_overfit_less():
     """Few stimuli, much noise: 25 components learn the noise, and a few are better."""
     x, y = layer(300, 400)
@@ -288,3 +351,41 @@ def test_across_chooses_inside_the_fitted_set(left_out):
     assert chosen.rho[0] == pytest.approx(expected, abs=1e-6)
     flipped = memorability.generalise((x, other), (y, 1 - tested), 25, left_out, validation)
     assert list(flipped.n_components) == [k]
+
+
+def test_the_layer_that_is_best_unseen_is_kept_with_what_it_predicts(tmp_path):
+    """By split; a layer that is better on test stimuli alone is not."""
+    rng = np.random.default_rng(3)
+    observed, layers = rng.standard_normal(120), {}
+    train, test, validation = (np.stack([np.roll(np.arange(120) // 40 == k, 20 * j) for j in (0, 1)]) for k in range(3))
+    for name, noise in (("early", 3.0), ("late", 0.3)):
+        layers[name] = observed[:, None] + noise * rng.standard_normal((120, 6))
+    best, scores = memorability.BestLayers(2, 120), {}
+    for name, features in layers.items():
+        scores[name] = memorability.score(features, observed, train, test, 3, validation)
+        best.add(name, scores[name])
+    best.write(tmp_path / "best.npz")
+    names, predicted = memorability.read_best(tmp_path / "best.npz")
+    assert names == ["late", "late"]
+    assert (np.isfinite(predicted) == test).all()
+    for k in range(2):
+        assert correlation.rank_correlation(predicted[k, test[k]], observed[test[k]]) == pytest.approx(
+            scores["late"].rho[k]
+        )
+        held_out = scores["late"].unseen_rho[k]
+        chosen = PLSRegression(scores["late"].n_components[k], scale=False).fit(
+            layers["late"][train[k]], observed[train[k]]
+        )
+        assert held_out == pytest.approx(
+            correlation.rank_correlation(chosen.predict(layers["late"][validation[k]]).ravel(), observed[validation[k]])
+        )
+    fixed = memorability.score(layers["late"], observed, train, test, 3, judged=validation)
+    assert np.isfinite(fixed.unseen_rho).all()
+    assert np.isnan(memorability.score(layers["late"], observed, train, test, 3).unseen_rho).all()
+
+
+def test_a_damaged_file_of_predictions_is_removed(tmp_path):
+    (tmp_path / "best.npz").write_bytes(b"PK damaged")
+    with pytest.raises(InputError, match="give the same command again"):
+        memorability.read_best(tmp_path / "best.npz")
+    assert not list(tmp_path.iterdir())

@@ -87,11 +87,12 @@ def test_brainscore_agrees(layer, layers, v4, directory):
         assert raw == pytest.approx(default, abs=DEFAULT_SCORE)
 
 
-def test_ceiling_is_brainscores(v4, directory):
+def test_ceiling_is_brainscores_and_a_little_more(v4, directory):
+    """Images were shown 6 to 10 times: half of ten repetitions is not half of six, and Brain-Score's is too low."""
     with brainscore.brainscore("cowley2023.V4"):
         (benchmark,) = cowley2023.neural_benchmarks("cowley2023.V4", None, [SESSION], directory)
         theirs = benchmark.ceiling
-    assert float(v4["ceiling"]) == pytest.approx(float(theirs), abs=1e-9)
+    assert float(v4["ceiling"]) == pytest.approx(float(theirs) + 0.008, abs=0.004)
     assert 0.7 < float(v4["ceiling"]) < 0.8
 
 

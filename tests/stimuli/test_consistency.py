@@ -112,6 +112,9 @@ def test_described():
     assert consistency.described(None) == consistency.described({"human_consistency": np.nan, "source": ""}) == ""
     row = {"human_consistency": 0.68, "source": "published: Khosla et al. 2015"}
     assert consistency.described(row) == "human consistency 0.68 (published: Khosla et al. 2015, Spearman–Brown)"
+    row = {"human_consistency": 0.0, "source": "split halves of responses"}
+    expected = "human consistency 0, two halves of the people do not agree at all (split halves of responses)"
+    assert consistency.described(row) == expected
 
 
 def halves_of(p, n_halvings, n=40, seed=4):
@@ -146,6 +149,20 @@ def test_one_given_halving_goes_before_responses_and_counts_images_that_both_hal
     assert (row["source"], row["n_images"]) == ("1 given halving of the people", 390)
     assert row["split_half"] == pytest.approx(spearmanr(table["half_a"][10:], table["half_b"][10:]).statistic)
     assert np.isnan(row_of(table.head(12))["split_half"])
+
+
+def test_an_image_that_a_half_did_not_see_counts_in_the_other_halvings():
+    """Each image is missing in one of three: all are in what the others say."""
+    table = halves_of(chances(300), 3)
+    for k in (1, 2, 3):
+        table.loc[table.index % 3 == k - 1, f"half_b_{k}"] = np.nan
+    row = row_of(table)
+    pairs = [table[[f"half_a_{k}", f"half_b_{k}"]].dropna() for k in (1, 2, 3)]
+    assert [len(pair) for pair in pairs] == [200] * 3
+    assert row["split_half"] == pytest.approx(np.mean([spearmanr(*pair.to_numpy().T).statistic for pair in pairs]))
+    assert row["n_images"] == 300
+    table.loc[2:, "half_a_2"] = np.nan
+    assert row_of(table)["source"] == "2 given halvings of the people"
 
 
 @pytest.mark.parametrize(

@@ -279,7 +279,7 @@ def check_memcat(table: pd.DataFrame, corrected=False) -> None:
         assert corrected or row["n_responses"] == answers
     assert ("n_responses" in table) != corrected
     assert tables.split_columns(table) == [f"split_{k}" for k in range(1, 6)]
-    assert table["split_1"].value_counts().to_dict() == {"train": 77, "test": 18, "val": 6}
+    assert table["split_1"].value_counts().to_dict() == dict(zip(tables.SPLIT_VALUES, splits.sizes(101), strict=True))
 
 
 def test_memcat_where_it_is_unpacked(memcat_files, tmp_path):
@@ -328,7 +328,8 @@ def test_same_name_in_two_folders(memcat_files, tmp_path):
 def test_memcat_that_is_not_whole(memcat_files, tmp_path):
     folder = write_files(tmp_path / "data", memcat_files)
     (folder / "MemCat/animal/bear/000000003481.jpg").unlink()
-    words = f"memcat_image_data.csv: line 2: no image animal/bear/000000003481.jpg in {folder}; add what is missing"
+    (folder / "memcat_image_data.csv").write_bytes(memcat_files["memcat_image_data.csv"].replace(b"\n", b"\n\n", 1))
+    words = f"memcat_image_data.csv: line 3: no image animal/bear/000000003481.jpg in {folder}; add what is missing"
     assert words in refusal(stage, memcat, directory=folder)
     (folder / "memcat_image_data.csv").write_text(HEADER.replace("n_resp", "n") + "\n")
     assert "no column 'n_resp'" in refusal(stage, memcat, directory=folder)
@@ -366,7 +367,7 @@ def test_figrim(targets, tmp_path, columns):
         ("filename,hits\nsun 0.JPG,5\n", ["no column 'hit_rate'"]),
         ("filename,category,hit_rate\nsun 99.jpg,badlands,0.5\n", ["line 2", "no image badlands/sun 99.jpg"]),
         ("filename,hit_rate\nsun 0.jpg,0.5\n", ["sun 0.JPG: is also", "which one sun 0.jpg is"]),
-        ("filename,category,hits,misses\nsun 0.jpg,badlands,-1,3\n", ["line 2", "hits is -1"]),
+        ("filename,category,hits,misses\n\nsun 0.jpg,badlands,-1,3\n", ["line 3", "hits is -1"]),
         ("filename,category,hits,misses\nsun 0.jpg,badlands,0,0\n", ["line 2", "[0, 1]"]),
     ],
 )
@@ -395,7 +396,7 @@ def test_own_table_by_kind_or_video_and_with_a_decimal_comma(tmp_path):
         tested = table[table[f"split_{k}"] == "test"]["kind"].value_counts()
         assert tested.to_dict() in ({"a": 5, "b": 5}, {"a": 4, "b": 6}, {"a": 6, "b": 4})
     message = refusal(own, tmp_path, *lines, group="sort")
-    assert "no column 'sort'; it has stimulus_id, path" in message
+    assert "no column 'sort'; it has path, memorability" in message
     message = refusal(own, tmp_path, *lines[:5], "4.png;0.14;a;", group="video")
     assert "line 6: video is empty, and group needs it; fill it in" in message
     message = refusal(own, tmp_path, "path;memorability;video;split_1", "0.png;0.5;a;train", group="video")

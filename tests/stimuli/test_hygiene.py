@@ -18,7 +18,7 @@ from memscore.stimuli import duplicates, inspection, selection, tables
 from memscore.stimuli.duplicates import Duplicates
 from memscore.stimuli.pixels import load_image
 from memscore.stimuli.sources.simulated import PHOTOGRAPHS
-from memscore.stimuli.splits import lamem_like_splits, memorability_splits
+from memscore.stimuli.splits import lamem_like_splits, made_splits, memorability_splits
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +50,19 @@ def facts(looks, hashes=None, problems=None) -> pd.DataFrame:
         "path": [f"{i}.png" for i in range(n)],
         "width": "8",
         "height": "8",
+        "brightest": "255",
         "sha256": hashes or [f"{i:x}" for i in range(n)],
         "look": [f"{look:016x}" for look in looks],
         "problem": problems or [""] * n,
     }
     return pd.DataFrame(columns)
+
+
+def made(n) -> pd.DataFrame:
+    """A selected table of so many images with made splits, as text."""
+    ids = pd.Series([f"{i:02d}" for i in range(n)])
+    made = made_splits(ids, np.zeros(n, int), 2, 1)
+    return pd.concat([pd.DataFrame({"stimulus_id": ids, "memorability": "0." + ids}), made], axis=1)
 
 
 # Looking
@@ -76,7 +84,7 @@ def test_facts_of_good_and_bad_images(tmp_path):
     for problem, word in zip(found["problem"], words, strict=True):
         assert word in problem
         assert str(tmp_path) not in problem.partition("(")[0]
-    assert found.loc[0, ["width", "height", "problem"]].to_list() == ["30", "20", ""]
+    assert found.loc[0, ["width", "height", "brightest", "problem"]].to_list() == ["30", "20", str(pixels.max()), ""]
     assert (found.loc[1:, ["width", "sha256", "look"]] == "").all(axis=None)
 
 
@@ -95,6 +103,15 @@ def test_only_what_changed_is_decoded_again(tmp_path, monkeypatch):
     assert decoded == ["1.png", "2.png", "3.png"]
     assert list(again["stimulus_id"]) == list("wxyz")
     assert list(again["width"]) == ["8", "9", "8", ""]
+
+
+def test_what_an_earlier_version_found_is_looked_at_again(tmp_path):
+    table = pd.DataFrame({"stimulus_id": ["a"], "path": ["a.png"]})
+    Image.new("RGB", (8, 8), (9, 3, 0)).save(tmp_path / "a.png")
+    known = inspection.inspect(table, tmp_path).drop(columns="brightest")
+    known.to_csv(tmp_path / "images.csv", index=False)
+    assert list(inspection.read(tmp_path / "images.csv")["brightest"]) == [""]
+    assert list(inspection.inspect(table, tmp_path, known)["brightest"]) == ["9"]
 
 
 def test_mended_images_are_looked_at_again_when_read(tmp_path):
@@ -253,6 +270,45 @@ def test_bad_images_are_skipped(images):
     table, _, said = select(images, on_bad_image="skip")
     assert said[0] == "1 of 5 images of mine cannot be used, listed in x/bad.csv: they are left out everywhere"
     pd.testing.assert_frame_equal(table, STAGED[:4])
+
+
+def test_images_darker_than_any_photograph_are_named(images):
+    _, _, said = select(images.assign(brightest=["200", "31", "32", "15", ""]), on_bad_image="skip")
+    assert said[0].startswith("2 of 5 images of mine are darker than any photograph: ")
+    assert said[0].endswith("the first is 1.png")
+
+
+def scored(sides, scores=None) -> pd.DataFrame:
+    """A selected table of one split, as text."""
+    n = len(sides)
+    scores = [f"0.{i:02d}" for i in range(n)] if scores is None else scores
+    return pd.DataFrame({"stimulus_id": [f"{i}" for i in range(n)], "memorability": scores, "split_1": sides})
+
+
+@pytest.mark.parametrize(
+    ("table", "n_components", "choose", "words"),
+    [
+        pytest.param(made(3), 0, True, ["mine, 3 images in all: split_1 trains on 0", "add stimuli"], id="three"),
+        pytest.param(made(9), 0, True, ["mine, 9 images in all: split_1 trains on 2"], id="nine"),
+        pytest.param(made(10), 0, True, None, id="ten"),
+        pytest.param(made(20), 25, False, ["lower memorability: components"], id="fewer-than-components"),
+        pytest.param(scored(["train"] * 9 + ["test"] * 2), 3, False, ["tests on 2"], id="two-to-test"),
+        pytest.param(
+            scored(["train"] * 9 + ["test"] * 3, ["0.5"] * 9 + ["0.1", "0.2", "0.3"]),
+            3,
+            False,
+            ["split_1 trains on 9 images which all have the score 0.5"],
+            id="constant",
+        ),
+    ],
+)
+def test_a_set_that_no_regression_could_use_is_refused_before_the_networks(table, n_components, choose, words):
+    if words is None:
+        selection.check_usable(table, "mine", n_components, choose)
+    else:
+        message = refusal(selection.check_usable, table, "mine", n_components, choose)
+        assert message.startswith("config: datasets: mine, ")
+        assert all(word in message for word in words), message
 
 
 def test_a_set_of_bad_images_only_is_not_skipped():

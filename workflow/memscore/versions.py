@@ -9,30 +9,30 @@ from collections.abc import Mapping
 # By step: its version, and what its numbers come from beside the scripts of its rules.
 STEPS = {
     "stimuli": (
-        2,
+        3,
         "stimuli/tables stimuli/splits stimuli/selection stimuli/duplicates stimuli/inspection stimuli/sources",
     ),
-    "benchmarks": (1, "stimuli/benchmarks stimuli/sources correlation"),
-    "consistency": (2, "stimuli/consistency correlation"),
+    "benchmarks": (2, "stimuli/benchmarks stimuli/sources correlation"),
+    "consistency": (3, "stimuli/consistency correlation"),
     "pixels": (1, "stimuli/pixels"),
-    "architectures": (3, "networks/architectures"),
+    "architectures": (4, "networks/architectures"),
     "weights": (2, "networks/weights networks/architectures"),
-    "finetune": (2, "networks/finetuning networks/weights networks/extraction stimuli/splits correlation"),
+    "finetune": (3, "networks/finetuning networks/weights networks/extraction stimuli/splits correlation"),
     "layers": (3, "networks/extraction networks/reduction networks/streaming networks/architectures"),
-    "memorability": (2, "scores/memorability scores/pls stimuli/splits correlation"),
-    "brain": (1, "scores/brain scores/pls stimuli/benchmarks correlation"),
+    "memorability": (3, "scores/memorability scores/pls stimuli/splits correlation"),
+    "brain": (2, "scores/brain scores/pls stimuli/benchmarks correlation"),
     "peers": (1, "predictions/peers stimuli/pixels stimuli/splits correlation"),
     "predictor": (
-        1,
+        2,
         "predictions/predictor networks/extraction networks/finetuning networks/reduction networks/streaming "
         "networks/weights stimuli/splits stimuli/pixels",
     ),
     "recognition": (1, "scores/recognition"),
     "audit": (1, "scores/audit"),
-    "tables": (4, "analysis/tables analysis/collecting"),
-    "statistics": (3, "analysis/statistics analysis/tables"),
+    "tables": (5, "analysis/tables analysis/collecting analysis/best_layers"),
+    "statistics": (4, "analysis/statistics analysis/intervals analysis/best_layers analysis/tables correlation"),
     "provenance": (1, "report/provenance"),
-    "report": (6, "report names"),
+    "report": (7, "report names"),
 }
 
 

@@ -20,6 +20,32 @@ rule collect_memorability:
         "../scripts/analysis/collect.py"
 
 
+# What is said of a network's best layer is said of images that had no part in choosing it.
+rule best_layers:
+    input:
+        memorability=rules.collect_memorability.output,
+        best=lambda wildcards: [
+            file.removesuffix(".csv") + ".npz" for file in scored("results/memorability", [STUDY.dataset])
+        ],
+        stimuli=expand(rules.select_stimuli.output.stimuli, set=STUDY.dataset or []),
+    output:
+        table=report("results/best_layers.csv", caption="../report/best_layers.rst", category="Tables"),
+        controls=report("results/controls.csv", caption="../report/controls.rst", category="Tables"),
+        predicted=expand("results/best_layers/{model}.csv", model=STUDY.models),
+    log:
+        "logs/best_layers.log",
+    localrule: True
+    conda:
+        "../../envs/memscore.yaml"
+    params:
+        version=versions.of("tables", "statistics"),
+        trained={name: model.trained for name, model in STUDY.models.items()},
+    message:
+        "The layer of each network that predicts memorability best, and what it says of every test image"
+    script:
+        "../scripts/analysis/best_layers.py"
+
+
 rule collect_brain:
     input:
         lambda wildcards: scored("results/brain", STUDY.brain_sets()),
@@ -165,7 +191,10 @@ rule finetuned_table:
     input:
         scores=[f"results/finetune/{model}/split_{split}.csv" for _, model, split in STUDY.tunings()],
         stimuli=expand(rules.select_stimuli.output.stimuli, set=STUDY.dataset or []),
+        predicted=[f"results/finetune/{model}/split_{split}.predicted.csv" for _, model, split in STUDY.tunings()],
         memorability_before=rules.collect_memorability.output if STUDY.tuned else [],
+        best_layers=rules.best_layers.output.table if STUDY.tuned else [],
+        best_predicted=expand("results/best_layers/{model}.csv", model=dict.fromkeys(m for _, m, _ in STUDY.tunings())),
         memorability_after=lambda wildcards: scored_of(STUDY.tuned, "results/memorability", [STUDY.dataset]),
         brain_before=rules.collect_brain.output if STUDY.benchmarks() else [],
         brain_after=lambda wildcards: scored_of(STUDY.tuned, "results/brain", STUDY.brain_sets()),
@@ -174,6 +203,9 @@ rule finetuned_table:
     output:
         table=report("results/finetuned.csv", caption="../report/finetuned.rst", category="Tables"),
         networks=report("results/finetuned_networks.csv", caption="../report/finetuned_networks.rst", category="Tables"),
+        against=report(
+            "results/finetuned_against_layers.csv", caption="../report/finetuned_against_layers.rst", category="Tables"
+        ),
         layers="results/finetuned_layers.csv",
     log:
         "logs/finetuned_table.log",
@@ -186,7 +218,6 @@ rule finetuned_table:
         networks=STUDY.recognised_as(),
         layers=lambda wildcards: STUDY.table(STUDY.tuned),
         benchmarks=STUDY.benchmarks(),
-        seed=STUDY.seed("analysis"),
     message:
         "Every network before and after it was trained on memorability"
     script:

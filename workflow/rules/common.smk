@@ -12,7 +12,7 @@ if not os.path.isdir(PACKAGE):
     sys.exit(f"memscore: no folder {PACKAGE}; Snakemake fetches rules, not packages: give the snakefile: of a clone")
 sys.path.insert(0, PACKAGE)
 
-from memscore import cluster, device, files, libraries, lock, names, study, versions
+from memscore import cluster, configuration, device, files, libraries, lock, names, study, versions
 from memscore.errors import InputError
 from memscore.stimuli import state
 
@@ -22,7 +22,13 @@ os.environ.update(libraries.environment(), PYTHONPATH=PYTHONPATH)
 
 try:
     SITE = cluster.read_site(Path("slurm/site.yaml"), Path(PACKAGE).parent / "slurm/site.yaml")
+    # What is wrong there a run says before its jobs, which may have other paths and packages.
+    if workflow.is_main_process:
+        for path in workflow.configfiles:
+            configuration.check_file(Path(path))
     STUDY = study.load(config)
+    if workflow.is_main_process and not workflow.deployment_settings.deployment_method:
+        study.check_packages(STUDY)
 except InputError as error:
     sys.exit(f"memscore: {error}")
 

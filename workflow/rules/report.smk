@@ -3,7 +3,12 @@
 
 # What training on memorability adds, to a study that has networks to train.
 FINETUNED = (
-    [rules.finetuned_table.output.table, rules.finetuned_table.output.networks, rules.beside_published.output[0]]
+    [
+        rules.finetuned_table.output.table,
+        rules.finetuned_table.output.networks,
+        rules.beside_published.output[0],
+        rules.finetuned_table.output.against,
+    ]
     if STUDY.tuned
     else []
 )
@@ -63,6 +68,7 @@ rule summary:
         layers=rules.layers.output[0],
         correlations=rules.correlations.output.correlations if STUDY.relates else [],
         differences=rules.correlations.output.differences if STUDY.relates else [],
+        controls=rules.best_layers.output.controls if STUDY.dataset else [],
         consistency=expand(rules.consistency.output, set=STUDY.dataset or []),
         depth_profile=rules.depth_profile.output,
         relation_figures=rules.relation_figures.output if STUDY.relates else [],

@@ -8,6 +8,7 @@ rule memorability:
         stimuli=rules.select_stimuli.output.stimuli,
     output:
         "results/memorability/{set}/{model}/{layers}.csv",
+        best="results/memorability/{set}/{model}/{layers}.npz",
     log:
         "logs/memorability/{set}/{model}/{layers}.log",
     retries: RETRIES

@@ -3,4 +3,4 @@
 Tables in, tables out.
 """
 
-__all__ = ["collecting", "statistics", "tables"]
+__all__ = ["best_layers", "collecting", "intervals", "statistics", "tables"]

@@ -1,21 +1,19 @@
 """Relation of memorability and brain similarity over layers, with honest uncertainty."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import comb
 
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
-from scipy.stats import t as student
 
+from memscore.analysis import intervals
+from memscore.analysis.intervals import CONFIDENCE, FEWEST_NETWORKS, fisher_z
 from memscore.analysis.tables import similarity
 
 ALL_TRAINED = "all trained"
-CONFIDENCE = 0.95
-# From which networks are a sample of networks.
-FEWEST_NETWORKS = 5
-LARGEST_R = 1 - 1e-12
-N_RESAMPLES = 10_000
+# Of profiles shifted along depth: with fewer layers there is no telling the highest twentieth, and more say no more.
+FEWEST_SHIFTS, MOST_SHIFTS = 20, 200
 DIFFERENCE_COLUMNS = (
     "best",
     "other",
@@ -25,6 +23,9 @@ DIFFERENCE_COLUMNS = (
     "difference",
     "difference_low",
     "difference_high",
+    "partial_difference",
+    "partial_difference_low",
+    "partial_difference_high",
 )
 
 
@@ -40,66 +41,115 @@ def both_correlations(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     return correlation(rankdata(a), rankdata(b)), correlation(a, b)
 
 
-def units_of(models: np.ndarray) -> tuple[str, np.ndarray]:
-    """What an interval speaks of, and what is left out at a time for it: `networks`, array (n,), or `layers`.
-
-    Layers of one network are not independent, so with `FEWEST_NETWORKS` or more the networks are the sample, and an
-    interval speaks of others like them. Fewer say nothing about others: then it is of these networks' layers alone.
-    """
-    many = len(pd.unique(models)) >= FEWEST_NETWORKS
-    return ("networks", models) if many else ("layers", np.arange(len(models)))
-
-
-def jackknife(statistic: Callable[[np.ndarray], np.ndarray], units: np.ndarray, confidence: float) -> np.ndarray:
-    """Lower bound, value and upper bound of statistics, array (3, n_statistics), by leaving out each unit once.
-
-    statistic : (n_statistics,) of the rows that a boolean array chooses
-    units : of each row, what it is left out with
-
-    Student's t with a degree of freedom less than units (Efron & Tibshirani 1993, ch. 11), which holds with few units,
-    where percentiles of a bootstrap are too narrow. Bounds are NaN with fewer than four units.
-    """
-    names, value = pd.unique(units), statistic(np.ones(len(units), bool))
-    n = len(names)
-    if n < 4:
-        return np.stack([np.full_like(value, np.nan), value, np.full_like(value, np.nan)])
-    without = np.stack([statistic(units != name) for name in names])
-    error = np.sqrt((n - 1) / n * ((without - without.mean(0)) ** 2).sum(0))
-    margin = student.ppf((1 + confidence) / 2, n - 1) * error
-    return np.stack([value - margin, value, value + margin])
-
-
 def relate(layers: pd.DataFrame, benchmarks: list[str]) -> pd.DataFrame:
     """Correlation over layers between memorability ρ and `similarity` to each benchmark.
 
     layers : the study's main table (`results/layers.csv`)
     benchmarks : their names
 
-    One row per benchmark and scope: first `all trained` (untrained controls left out), then each model by itself. The
-    95% interval is that of `jackknife` on Fisher's z; `interval_over` says whether it speaks of networks or layers.
+    One row per benchmark and scope: first `all trained` (untrained controls left out), then each model by itself.
+    `spearman` and `pearson` are as they are, `partial` is Spearman's given depth (a smooth curve, `intervals.smooth`).
+    `shifted_low`, `shifted_high` is between what profiles that are shifted along depth reach on any benchmark, in 95%
+    of shifts, and `depth` how far a smooth curve along depth alone follows memorability (Pearson r of ranks).
+
+    Intervals are of `intervals.jackknife` on Fisher's z, over networks or with few over stretches of depth;
+    `interval_over` says which. That of `partial` is the wider of both, as networks may share what depth does not
+    explain. All hold together in 95% of studies, for all benchmarks and, of controls, for all of them (Bonferroni).
     """
+    trained = layers[layers["trained"]]
+    scopes = [(ALL_TRAINED, trained)] if len(trained) else []
+    n_controls = layers.loc[~layers["trained"], "model"].nunique()
     rows = []
+    for scope, table in [*scopes, *layers.groupby("model", sort=False)]:
+        at_once = max(len(benchmarks), 1) * (1 if table["trained"].any() else n_controls)
+        rows += of_scope(scope, table, benchmarks, 1 - (1 - CONFIDENCE) / at_once)
+    order = [list(benchmarks).index(row["benchmark"]) for row in rows]
+    return pd.DataFrame([rows[i] for i in np.argsort(order, kind="stable")])
+
+
+def of_scope(scope: str, table: pd.DataFrame, benchmarks: Sequence[str], confidence: float) -> list[dict]:
+    """Rows of `relate` on one scope's layers, a benchmark each."""
+    rows, reached = [], []
+    shares = _shares(table.dropna(subset=["memorability"])["model"])
     for benchmark in benchmarks:
-        related = layers.assign(similarity=similarity(layers, benchmark))
-        trained = related[related["trained"]]
-        scopes = [(ALL_TRAINED, trained)] if len(trained) else []
-        for scope, table in [*scopes, *related.groupby("model", sort=False)]:
-            scored = table.dropna(subset=["memorability", "similarity"])
-            models = scored["model"].to_numpy()
-            row = {"benchmark": benchmark, "scope": scope, "n_models": len(set(models)), "n_layers": len(scored)}
-            row["interval_over"], units = units_of(models)
-            a, b = scored["memorability"].to_numpy(), scored["similarity"].to_numpy()
-            low, value, high = np.tanh(
-                jackknife(lambda rows, a=a, b=b: fisher_z(both_correlations(a[rows], b[rows])), units, CONFIDENCE)
-            )
-            row |= {"spearman": value[0], "pearson": value[1], "spearman_low": low[0], "spearman_high": high[0]}
-            rows.append(row | {"pearson_low": low[1], "pearson_high": high[1]})
-    return pd.DataFrame(rows)
+        scored = table.assign(similarity=similarity(table, benchmark)).dropna(subset=["memorability", "similarity"])
+        pair = Pairs.of(scored, "similarity")
+        row = {"benchmark": benchmark, "scope": scope, "n_models": scored["model"].nunique(), "n_layers": len(scored)}
+        rows.append(row | pair.related(confidence))
+        if pd.notna(rows[-1]["spearman"]) and len(shares):
+            reached.append(intervals.shifted(pair.models, pair.depth, *pair.values, shares))
+    low, high = np.nan, np.nan
+    if reached:
+        # Of several benchmarks the best is looked at, so shifted profiles may choose theirs too.
+        low, high = np.quantile(np.min(reached, 0), 0.025), np.quantile(np.max(reached, 0), 0.975)
+    return [row | {"shifted_low": low, "shifted_high": high} for row in rows]
 
 
-def fisher_z(r: Sequence[float]) -> np.ndarray:
-    """In which a correlation's error hardly depends on it; of exactly 1 it is large, not infinite."""
-    return np.arctanh(np.clip(r, -LARGEST_R, LARGEST_R))
+def _shares(models: pd.Series) -> np.ndarray:
+    """By which shares of depth to shift: by every layer of the largest network, the unshifted profile among them."""
+    n = min(models.value_counts().max() if len(models) else 0, MOST_SHIFTS)
+    return np.arange(n) / n if n >= FEWEST_SHIFTS else np.empty(0)
+
+
+class Pairs:
+    """Memorability beside one similarity, or two, of layers: `values`, and `residuals`, their ranks given depth."""
+
+    def __init__(self, models: np.ndarray, depth: np.ndarray, *values: np.ndarray):
+        self.models, self.depth, self.values = models, depth, values
+        curves = intervals.smooth(models, depth)
+        self.n_fitted = curves.shape[1]
+        self.residuals = [intervals.without_depth(curves, each) for each in values]
+        networks = intervals.networks(models)
+        stretches = intervals.stretches(models, depth, *values)
+        self.units = networks or stretches
+        given_depth = intervals.stretches(models, depth, *self.residuals, n_fitted=self.n_fitted)
+        self.given_depth = [given_depth, networks] if networks else [given_depth]
+
+    @classmethod
+    def of(cls, scored: pd.DataFrame, *columns: str) -> "Pairs":
+        values = (scored[name].to_numpy(float) for name in ("memorability", *columns))
+        return cls(scored["model"].to_numpy(), scored["depth"].to_numpy(float), *values)
+
+    def related(self, confidence: float) -> dict:
+        """Columns of `relate` on one benchmark."""
+        a, b = self.values
+        bounds = intervals.jackknife(lambda rows: fisher_z(both_correlations(a[rows], b[rows])), self.units, confidence)
+        found = {"interval_over": self.units.over}
+        found |= _columns(("spearman", "pearson"), intervals.of_correlations(bounds))
+        partial = intervals.widest(
+            lambda rows: np.array([fisher_z(self._partial(rows, 1))]), self.given_depth, confidence
+        )
+        found |= _columns(("partial",), intervals.of_correlations(partial))
+        return found | {"depth": correlation(rankdata(a), rankdata(a) - self.residuals[0])}
+
+    def apart(self, confidence: float) -> dict:
+        """Columns of `differences` between two similarities."""
+        a, b, c = self.values
+
+        def difference(rows: np.ndarray) -> np.ndarray:
+            return np.array([both_correlations(a[rows], b[rows])[0] - both_correlations(a[rows], c[rows])[0]])
+
+        def partial(rows: np.ndarray) -> np.ndarray:
+            return np.array([self._partial(rows, 1) - self._partial(rows, 2)])
+
+        found = {"interval_over": self.units.over}
+        found |= _columns(("difference",), intervals.jackknife(difference, self.units, confidence))
+        return found | _columns(("partial_difference",), intervals.widest(partial, self.given_depth, confidence))
+
+    def _partial(self, rows: np.ndarray, which: int) -> float:
+        # Once curves have as many terms as there are layers, what they leave is rounding noise.
+        if len(self.models) <= self.n_fitted + 2:
+            return np.nan
+        return correlation(self.residuals[0][rows], self.residuals[which][rows])
+
+
+def _columns(names: Sequence[str], bounds: np.ndarray) -> dict:
+    """`<name>_low`, `<name>`, `<name>_high` of bounds (3, n_names)."""
+    return {
+        f"{name}{part}": value
+        for name, of_name in zip(names, bounds.T, strict=True)
+        for part, value in zip(("", "_low", "_high"), of_name[[1, 0, 2]], strict=True)
+    }
 
 
 def relate_each(layers: pd.DataFrame, columns: list[str], benchmarks: list[str]) -> pd.DataFrame:
@@ -119,80 +169,58 @@ def differences(layers: pd.DataFrame, correlations: pd.DataFrame) -> pd.DataFram
 
     layers, correlations : the study's main table, and what `relate` makes of it
 
-    One row per benchmark but the best, the second first, over the layers that are scored on both. Intervals are those
-    of a paired `jackknife`, and hold together: which is best is seen in the same scores, so each is as wide as it must
-    be for all pairs of benchmarks to be right at once in 95% of studies (Bonferroni).
+    One row per benchmark but the best, the second first, over the layers that are scored on both; `partial_difference`
+    is that given depth. Intervals are those of a paired jackknife over the units of `relate`, and hold together: which
+    is best is seen in the same scores, so each is as wide as it must be for all pairs of benchmarks to be right at once
+    in 95% of studies (Bonferroni).
     """
-    names, rows, columns = list(ranked(correlations)["benchmark"]), [], ["memorability", "best", "other"]
+    names, rows = list(ranked(correlations)["benchmark"]), []
     confidence = 1 - (1 - CONFIDENCE) / max(comb(len(names), 2), 1)
     for other in names[1:]:
         both = layers.assign(best=similarity(layers, names[0]), other=similarity(layers, other))
-        scored = both[both["trained"]].dropna(subset=columns)
-        memorability, ahead, behind = scored[columns].to_numpy().T
-        over, units = units_of(scored["model"].to_numpy())
-
-        def difference(rows, values=(memorability, ahead, behind)):
-            a, b, c = (value[rows] for value in values)
-            return np.array([both_correlations(a, b)[0] - both_correlations(a, c)[0]])
-
-        low, value, high = jackknife(difference, units, confidence)[:, 0]
+        scored = both[both["trained"]].dropna(subset=["memorability", "best", "other"])
         row = {"best": names[0], "other": other, "n_models": scored["model"].nunique(), "n_layers": len(scored)}
-        row |= {"interval_over": over, "difference": value, "difference_low": low, "difference_high": high}
-        rows.append(row)
+        rows.append(row | Pairs.of(scored, "best", "other").apart(confidence))
     return pd.DataFrame(rows, columns=DIFFERENCE_COLUMNS)
 
 
-def relate_networks(finetuned: pd.DataFrame, benchmarks: Sequence[str], seed: int) -> pd.DataFrame:
+def relate_networks(finetuned: pd.DataFrame, benchmarks: Sequence[str]) -> pd.DataFrame:
     """Over networks: does brain similarity of the penultimate layer go with memorability, or with object recognition?
 
     finetuned : `results/finetuned.csv`, of which each network's mean over splits counts
-    seed : of the resamples of networks
 
     One row per benchmark and `when`. Before training, `memorability` is Spearman's correlation of similarity with ρ of
     PLS on the penultimate layer; after it, with ρ of the network's own prediction. `top1` is that with accuracy of
-    object recognition, `difference` the first less the second, over the same networks. Intervals are percentiles of a
-    bootstrap over networks, paired, as the two correlations share the similarity; NaN below `FEWEST_NETWORKS`.
+    object recognition, `difference` the first less the second, over the same networks. Intervals are of a jackknife
+    over networks (correlations on Fisher's z), paired, as the two correlations share the similarity, and hold together
+    for all benchmarks (Bonferroni); NaN below `FEWEST_NETWORKS`.
     """
     means, rows = finetuned.groupby("model", sort=False).mean(numeric_only=True).dropna(axis=1, how="all"), []
     names = ["memorability", *(["top1", "difference"] if "top1" in means else [])]
-    columns = [f"{name}{part}" for name in names for part in ("", "_low", "_high")]
+    confidence = 1 - (1 - CONFIDENCE) / max(len(benchmarks), 1)
     for benchmark in benchmarks:
         for when, measure in (("before", "pls_before"), ("after", "head_rho")):
             of_each = [f"{benchmark}.raw_{when}", measure, *names[1:2]]
             values = means.reindex(columns=of_each).dropna().to_numpy()
             row = {"benchmark": benchmark, "when": when, "n_networks": len(values)}
-            for name, (low, value, high) in zip(names, bootstrapped(values, seed), strict=True):
-                row |= {name: value, f"{name}_low": low, f"{name}_high": high}
-            rows.append(row)
+            rows.append(row | _columns(names, _over_networks(values, confidence)))
+    columns = [f"{name}{part}" for name in names for part in ("", "_low", "_high")]
     return pd.DataFrame(rows, columns=["benchmark", "when", "n_networks", *columns])
 
 
-def bootstrapped(values: np.ndarray, seed: int) -> np.ndarray:
-    """Lower bound, value and upper bound of Spearman's correlation of the first column with each other one and, of two
-    others, of their difference: array (1 or 3, 3).
+def _over_networks(values: np.ndarray, confidence: float) -> np.ndarray:
+    """Lower bound, value and upper bound of Spearman of the first column with each other one and, of two others, of
+    their difference: array (3, 1 or 3). values : (n_networks, 2 or 3)"""
+    likeness, *others = values.T
 
-    values : (n_units, 2 or 3)
-    """
-    n = len(values)
-    found = np.full((1 if values.shape[1] == 2 else 3, 3), np.nan)
-    if n < 3:
+    def each(rows: np.ndarray) -> np.ndarray:
+        return np.array([both_correlations(likeness[rows], other[rows])[0] for other in others])
+
+    if len(values) < FEWEST_NETWORKS:
+        units = intervals.Units("networks", np.zeros(len(values), int))
+    else:
+        units = intervals.Units("networks", np.arange(len(values)))
+    found = intervals.of_correlations(intervals.jackknife(lambda rows: fisher_z(each(rows)), units, confidence))
+    if len(others) == 1:
         return found
-    found[:, 1] = _with_first(values[None])[0]
-    if n < FEWEST_NETWORKS:
-        return found
-    drawn = np.random.default_rng(seed).integers(0, n, (N_RESAMPLES, n))
-    tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
-    # Of a resample that is one network again and again no correlation is defined.
-    found[:, [0, 2]] = np.nanquantile(_with_first(values[drawn]), tails, axis=0).T
-    return found
-
-
-def _with_first(values: np.ndarray) -> np.ndarray:
-    """Of samples (n_samples, n_units, n_columns): Spearman of the first column with each other, and of two the
-    difference."""
-    ranks = rankdata(values, axis=1)
-    ranks -= ranks.mean(1, keepdims=True)
-    with np.errstate(invalid="ignore"):
-        ranks /= np.sqrt((ranks**2).sum(1, keepdims=True))
-    each = (ranks[..., :1] * ranks[..., 1:]).sum(1)
-    return each if each.shape[1] == 1 else np.column_stack([each, each[:, 0] - each[:, 1]])
+    return np.hstack([found, intervals.jackknife(lambda rows: -np.diff(each(rows)), units, confidence)])

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from memscore.correlation import said_of_ceiling
 from memscore.networks.architectures import PENULTIMATE
 
 
@@ -50,6 +51,7 @@ def finetuned(
     scores: pd.DataFrame,
     n_validation: Mapping[int, int],
     before: tuple[pd.DataFrame, pd.DataFrame | None],
+    best_layers: pd.DataFrame,
     after: tuple[pd.DataFrame, pd.DataFrame | None],
     top1: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
@@ -58,22 +60,23 @@ def finetuned(
     tuned : (name of the tuned model, model, split) of each
     scores : rows of the `finetune` jobs
     n_validation : how many validation images each split has
+    best_layers : `best_layers.choose` of the models
     before, after : rows of the memorability jobs, and of the brain jobs or None, of the models and of the tuned ones
     top1 : accuracy (%) of object recognition by model, NaN where it is not known; None where nobody asks
 
     `head_rho` is ρ of the network's own prediction on its split's test stimuli, `train_rho` and `validation_rho` those
     on the others in the epoch that was kept; `pls_before`, `pls_after` are ρ of PLS on its penultimate layer on test
-    stimuli, and `best_layer_before` of the layer of the model whose mean over these splits is highest. Similarity to
+    stimuli, and `best_layer_before` of the model's layer that is best on the split's validation stimuli. Similarity to
     each benchmark is the penultimate layer's: columns `<benchmark>.raw_before`, `.raw_after`, `.score_before`,
     `.score_after`.
     """
     scores = scores.set_index(["model", "split"])
+    best_rho = best_layers.set_index(["model", "split"])["test_rho"]
     (memorability_before, brain_before), (memorability_after, brain_after) = before, after
     rows = []
     for name, model, split in tuned:
         column, mine = f"memorability_split_{split}", scores.loc[(model, split)]
         layers = memorability_before[memorability_before["model"] == model]
-        of_model = [f"memorability_split_{other}" for _, same, other in tuned if same == model]
         row = {"model": model, "split": split} | ({} if top1 is None else {"top1": top1[model]})
         row |= mine[["epoch", "n_epochs", "train_rho", "validation_rho"]].to_dict()
         row |= {"n_validation": n_validation[split]}
@@ -81,7 +84,7 @@ def finetuned(
             "head_rho": mine["test_rho"],
             "pls_before": _penultimate(layers, model).get(column, np.nan),
             "pls_after": _penultimate(memorability_after, name).get(column, np.nan),
-            "best_layer_before": _of_the_best(layers, of_model, column),
+            "best_layer_before": best_rho.get((model, split), np.nan),
         }
         for when, brain, who in (("before", brain_before, model), ("after", brain_after, name)):
             for benchmark, found in [] if brain is None else brain.groupby("benchmark", sort=False):
@@ -134,12 +137,6 @@ def _over_splits(rho: pd.Series) -> dict:
     return {"spearman": rho.mean(), "lowest": rho.min(), "highest": rho.max(), "protocol": protocol}
 
 
-def _of_the_best(layers: pd.DataFrame, splits: Sequence[str], column: str) -> float:
-    """`column` of the layer that is highest in the mean of `splits`; NaN where none is scored."""
-    means = layers[splits].mean(axis=1).dropna()
-    return layers.loc[means.idxmax(), column] if len(means) else np.nan
-
-
 def _penultimate(rows: pd.DataFrame, model: str) -> Mapping:
     """A model's row of its penultimate layer; empty where that was not scored."""
     found = rows[(rows["model"] == model) & (rows["layer"] == PENULTIMATE)]
@@ -163,8 +160,9 @@ def _beside(models: list[dict], scores: list[pd.DataFrame | None]) -> pd.DataFra
 
 
 def ceiling(layers: pd.DataFrame, benchmark: str) -> float:
-    """A benchmark's ceiling; NaN where it is not known, for recordings without repeats."""
-    return layers[f"{benchmark}.ceiling"].max()
+    """A benchmark's ceiling; NaN where it is not known, for recordings without repeats, or too low to score against."""
+    found = layers[f"{benchmark}.ceiling"].max()
+    return np.nan if said_of_ceiling(found) else found
 
 
 def similarity(layers: pd.DataFrame, benchmark: str) -> pd.Series:
@@ -181,7 +179,7 @@ def _wide(brain: pd.DataFrame) -> pd.DataFrame:
     benchmarks = brain["benchmark"].unique()
     columns = [(value, name) for name in benchmarks for value in ("raw", "ceiling", "score", "error")]
     wide = values[columns].set_axis([f"{name}.{value}" for value, name in columns], axis=1)
-    wide["note"] = brain.groupby(["model", "layer"])["note"].first()
+    wide["note"] = brain.groupby(["model", "layer"])["note"].agg(lambda notes: "; ".join(notes.dropna().unique()))
     return wide.reset_index()
 
 

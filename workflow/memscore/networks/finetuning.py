@@ -12,7 +12,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import timm.optim
@@ -36,6 +38,7 @@ LOSSES = {
 }
 RATIO = (3 / 4, 4 / 3)  # of a crop's sides, as torchvision and timm have it
 WARMUP_FROM = 0.01  # of the learning rate
+CHUNK = 256  # images that are hashed at a time
 
 
 @dataclass(frozen=True)
@@ -73,10 +76,17 @@ class Images:
     train: np.ndarray
     validation: np.ndarray
 
+    @cached_property
     def digest(self) -> str:
-        """Of which images, scores and sides: another training is no continuation of this one."""
+        """Of which pixels, scores and sides: another training is no continuation of this one."""
         parts = [self.memorability.astype(float), self.train, self.validation, np.array(self.pixels.shape)]
-        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+        parts.append(np.array([self.mean, self.std], float))
+        found = hashlib.sha256(b"".join(part.tobytes() for part in parts))
+        # Once a job. LaMem's 9 GB take 7 s at the 1.4 GB/s of a processor with instructions for it, and some 20 s of an
+        # older one, or as long as they take to be read; an epoch reads them anyway.
+        for start in range(0, len(self.pixels), CHUNK):
+            found.update(np.ascontiguousarray(self.pixels[start : start + CHUNK]))
+        return found.hexdigest()
 
 
 class Stopped(Exception):
@@ -101,16 +111,18 @@ def finetune(
     device: str = "cpu",
     precision: str = "float32",
     say: Callable[[str], None] = lambda message: None,
+    beside: Mapping = MappingProxyType({}),
 ) -> tuple[dict[str, torch.Tensor], list[dict]]:
     """Train a model with a head of one unit; goes on from `checkpoint` where there is one of the same training.
 
     Returns the weights of the epoch with the best ρ on validation stimuli, and one row an epoch: `epoch`,
     `learning_rate`, `train_loss`, `train_rho` (of the epoch's own predictions, while it trained) and `validation_rho`.
     The head predicts standardised scores: `target` turns them back.
+    beside : what else makes it another training, for JSON: what its network is built from
 
     Raises InputError where the loss is no number any more, and Stopped after SIGTERM, once the step is saved.
     """
-    training = _Training(model.to(device), images, recipe, seed, device, precision, say)
+    training = _Training(model.to(device), images, recipe, seed, device, precision, say, beside)
     training.resume(checkpoint)
     with asked_to_stop() as stop:
         while not training.done:
@@ -127,8 +139,11 @@ def finetune(
 class _Training:
     """A training between two steps."""
 
-    def __init__(self, model, images: Images, recipe: Recipe, seed: int, device: str, precision: str, say):
+    def __init__(self, model, images: Images, recipe: Recipe, seed: int, device: str, precision: str, say, beside=()):
         self.model, self.images, self.recipe, self.seed, self.say = model, images, recipe, seed, say
+        # What a checkpoint must be of.
+        code, start = dict(versions.of("finetune")), digest_of(model.state_dict())
+        self.identity = json.dumps([asdict(recipe), seed, images.digest, precision, code, start, dict(beside)])
         exact_convolutions()
         self.device, self.precision = device, precision
         # Fastest on a GPU. On a CPU too, but there the way back through some networks (RepVGG) writes where it should
@@ -265,11 +280,6 @@ class _Training:
         self.seen = []
         self.say(f"epoch {row['epoch']}: loss {row['train_loss']:.4f}, ρ on validation {row['validation_rho']:.3f}")
 
-    @property
-    def identity(self) -> str:
-        """What a checkpoint must be of."""
-        return json.dumps([asdict(self.recipe), self.seed, self.images.digest(), self.precision])
-
     def save(self, checkpoint: Path) -> None:
         """Write what the next step depends on; a disk that is full leaves the checkpoint before."""
         state = {
@@ -292,7 +302,10 @@ class _Training:
             return
         state = torch.load(checkpoint, map_location=self.device, weights_only=True)
         if state["identity"] != self.identity:
-            self.say(f"{checkpoint}: is of another training (config, images or seed differ); this one starts anew")
+            self.say(
+                f"{checkpoint}: is of another training (config, images, weights, plugins or seed differ); this one "
+                "starts anew"
+            )
             return
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -301,6 +314,15 @@ class _Training:
         self.steps, self.parts, self.history = state["steps"], state["parts"], state["history"]
         self.seen, self.best = state["seen"], {name: tensor.cpu() for name, tensor in state["best"].items()}
         self.say(f"{checkpoint}: goes on after step {self.steps}, epoch {len(self.history)} is complete")
+
+
+def digest_of(state: Mapping[str, torch.Tensor]) -> str:
+    """Of tensors by name, wherever they lie."""
+    found = hashlib.sha256()
+    for name, tensor in state.items():
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.cpu().flatten().contiguous().view(torch.uint8).numpy())
+    return found.hexdigest()
 
 
 def target(images: Images) -> tuple[float, float]:
@@ -357,6 +379,6 @@ def header(network: Mapping, options: Mapping, recipe: Recipe, images: Images, r
     built = {"timm_name": network["timm_name"]} | dict(options) | {"num_classes": 1}
     mean, sd = target(images)
     code = {"memscore": memscore.__version__, **versions.of("finetune")}
-    about = {"recipe": asdict(recipe), "data": images.digest(), "code": code, "target": [mean, sd]}
+    about = {"recipe": asdict(recipe), "data": images.digest, "code": code, "target": [mean, sd]}
     about["validation_rho"] = rho
     return {"options": json.dumps(built), "finetuned": json.dumps(about)}

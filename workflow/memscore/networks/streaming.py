@@ -1,18 +1,19 @@
 """Layers one after the other, from pixels to what a regression takes, without leaving the node."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from memscore.device import of_networks
+from memscore.errors import InputError
 from memscore.files import claim
 from memscore.job import every_few_seconds
 from memscore.networks import room, weights
-from memscore.networks.extraction import extract
+from memscore.networks.extraction import extract, unsteady
 
 
 def layers_of_job(
@@ -54,17 +55,38 @@ def layers_of_job(
             device=device,
             precision=params.precision,
         )
-        held = hold(
-            batches,
-            n_stimuli,
-            device if place == "GPU memory" else "cpu",
-            tmpdir if place == "scratch" else None,
-            sum(sizes[name].held for name in names),
-            every_few_seconds(say, f"pass {number} of {len(passes)}: images", n_stimuli),
-        )
+        with naming(params.network["timm_name"]):
+            check_steady(model, {name: calls[name] for name in names}, sets[0].shape[1:3], params.network, device)
+            held = hold(
+                batches,
+                n_stimuli,
+                device if place == "GPU memory" else "cpu",
+                tmpdir if place == "scratch" else None,
+                sum(sizes[name].held for name in names),
+                every_few_seconds(say, f"pass {number} of {len(passes)}: images", n_stimuli),
+            )
         for name in names:  # What is scored makes room.
             layer = held.pop(name)
             yield name, layer.to(device) if device.startswith("cuda") else layer.numpy()
+
+
+@contextmanager
+def naming(network: str) -> Iterator[None]:
+    """Whose layer an InputError is about."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{network}: {error}") from error
+
+
+def check_steady(
+    model: torch.nn.Module, layers: Mapping[str, int], size: Sequence[int], network: Mapping, device: str
+) -> None:
+    """Raise InputError for the first layer whose activations are not an image's own."""
+    found = unsteady(model, layers, size, network["mean"], network["std"], device)
+    for layer, why in found.items():
+        others = f" (and {len(found) - 1} more of the {len(layers)})" if len(found) > 1 else ""
+        raise InputError(f"layer {layer}{others}: {why}; or name other layers in the model table")
 
 
 def arrays_of_job(snakemake, say: Callable[[str], None], *pixels: str) -> Iterator[tuple[str, np.ndarray]]:
@@ -93,6 +115,12 @@ def hold(
             claim(file, n_bytes, "the layers of a forward pass")
         for rows, recorded in batches:
             for name, values in recorded.items():
+                wanted = rows.stop - rows.start, held[name].shape[1] if name in held else values.shape[1]
+                if values.shape != wanted:
+                    raise InputError(
+                        f"layer {name}: gives {tuple(values.shape)} values for {wanted[0]} images, "
+                        f"not {wanted}: its rows are not images'; name other layers in the model table"
+                    )
                 if name not in held:
                     shape = n_stimuli, values.shape[1]
                     if file:

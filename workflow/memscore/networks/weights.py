@@ -1,24 +1,27 @@
 """Where a model's weights come from, and whether they are its own."""
 
+import argparse
 import importlib.metadata
 import importlib.util
 import json
 import pickle
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from memscore.errors import InputError
 from memscore.files import replacing, sha256
-from memscore.networks.architectures import create, hub_options, on_hub, reason
+from memscore.networks.architectures import create, hub_options, last_linear_maps, on_hub, reason
 from memscore.networks.lean import load_timm
 
-# Where checkpoints of training keep the weights, in timm's order (timm.models.load_state_dict): averaged ones first.
-CHECKPOINT_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
-# What data parallelism, torch.compile and Lightning put before every name.
-PREFIXES = ("module.", "_orig_mod.", "model.")
-COUNTER = "num_batches_tracked"
+# Where checkpoints of training keep the weights, in timm's order (timm.models.load_state_dict): averaged ones first. Of
+# a self-distilled network (DINO) its authors evaluate the teacher.
+CHECKPOINT_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict", "teacher")
+# What data parallelism, averaging, torch.compile, Lightning and other wrappers put before a network's names.
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "backbone.", "encoder.")
+# How many batches a norm, and how many steps an average has seen: no part of a network that is evaluated.
+COUNTERS = ("num_batches_tracked", "n_averaged")
 # EfficientNet-PyTorch's names, and timm's for the same.
 STEM_AND_HEAD = {
     "_conv_stem": "conv_stem",
@@ -42,7 +45,13 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 WEIGHT_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
 
 
-def stage_weights(timm_name: str, weights: str, seed: int | None, plugins: Sequence[str] = ()) -> dict:
+def stage_weights(
+    timm_name: str,
+    weights: str,
+    seed: int | None,
+    plugins: Sequence[str] = (),
+    say: Callable[[str], None] = lambda message: None,
+) -> dict:
     """State dict of a model with its weights: `untrained`, `timm`, `pip:<package>` or a file.
 
     Raises InputError where the weights cannot be had or do not fit the model.
@@ -55,7 +64,7 @@ def stage_weights(timm_name: str, weights: str, seed: int | None, plugins: Seque
         torch.manual_seed(seed)
         return create(timm_name, plugins).state_dict()
     path = packaged_weights(weights.removeprefix("pip:")) if weights.startswith("pip:") else Path(weights)
-    return fit_state(create(timm_name, plugins), read_state(path), path)
+    return fit_state(create(timm_name, plugins), read_state(path), path, say)
 
 
 def packaged_weights(package: str) -> Path:
@@ -87,7 +96,9 @@ def read_state(path: Path) -> dict:
             return load_file(path)
         import torch
 
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        # timm's trainings keep their options beside the weights: names and values, which do nothing.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path}: not a readable weights file: it holds more than tensors, or is damaged; download it again, "
@@ -95,50 +106,82 @@ def read_state(path: Path) -> dict:
         ) from error
     except Exception as error:
         raise InputError(f"{path}: not a readable weights file: {reason(error)}; download it again") from error
-    if isinstance(state, dict):
-        state = next((state[key] for key in CHECKPOINT_KEYS if isinstance(state.get(key), dict)), state)
-    if not isinstance(state, dict) or not all(torch.is_tensor(tensor) for tensor in state.values()):
-        raise InputError(f"{path}: holds no tensors by name; save the model's state_dict()")
-    return state
+    inside = [content[key] for key in CHECKPOINT_KEYS if key in content] if isinstance(content, dict) else []
+    for state in [*inside, content]:
+        if isinstance(state, dict) and state and all(torch.is_tensor(tensor) for tensor in state.values()):
+            return state
+    raise InputError(f"{path}: holds no tensors by name; save the model's state_dict()")
 
 
-def fit_state(model, given: dict, path: Path) -> dict:
+def fit_state(model, given: dict, path: Path, say: Callable[[str], None] = lambda message: None) -> dict:
     """`given` under the names of the model's state: as they are, without a prefix, or as a known convention renames.
 
     Never by order: tensors of one shape are many, and swapped ones give a network that runs and knows nothing.
-    BatchNorm's batch counters play no part in evaluation and may be missing. Raises InputError with the first names
-    that differ.
+    Counters play no part in evaluation and may be missing. So may the classifier, or be for other classes: nothing
+    before it depends on it. It is staged as NaN, which is scored by no number, and `say` tells. Raises InputError with
+    the first names that differ, or the first tensor that is no trained network's.
     """
     state = model.state_dict()
-    needed = {name: tensor for name, tensor in state.items() if not name.endswith(COUNTER)}
-    given = {name: tensor for name, tensor in given.items() if not name.endswith(COUNTER)}
-    fitting = next((named for named in conventions(model, given, needed) if set(named) == set(needed)), None)
+    needed, given = (
+        {name: tensor for name, tensor in named.items() if not name.endswith(COUNTERS)} for named in (state, given)
+    )
+    heads = classifiers(model)
+    body = {name for name in needed if not name.startswith(heads)}
+    ways = conventions(model, given, needed)
+    fitting = next((named for named in ways if {name for name in named if not name.startswith(heads)} == body), None)
     if fitting is None:
-        raise InputError(f"{path}: {difference(without_prefix(given), needed)}; is it another architecture's?")
+        nearest = max(unwrapped(given), key=lambda named: len(body & set(named)))
+        raise InputError(f"{path}: {difference(nearest, needed)}; is it another architecture's?")
+    head = [name for name in needed if name not in body]
+    if any(name not in fitting or fitting[name].shape != needed[name].shape for name in head):
+        n, layers = needed[head[0]].shape[0], ", ".join(name.removesuffix(".") for name in heads)
+        say(f"{path}: holds no classifier of {n} classes: layer {layers} will have no scores, all before it will")
+        fitting |= {name: needed[name].new_full(needed[name].shape, float("nan")) for name in head}
+        needed = {name: tensor for name, tensor in needed.items() if name in body}
     for name, tensor in needed.items():
-        if fitting[name].shape != tensor.shape:
-            raise InputError(
-                f"{path}: tensor for {name} has shape {tuple(fitting[name].shape)}, the model wants "
-                f"{tuple(tensor.shape)}; is it another architecture's, or another number of classes?"
-            )
-    return {**state, **fitting}
+        check_tensor(f"{path}: {name}", fitting[name], tensor)
+    return {name: fitting.get(name, tensor) for name, tensor in state.items()}
+
+
+def classifiers(model) -> tuple[str, ...]:
+    """What the names of the weights begin with that only the network's last linear map has."""
+    last = last_linear_maps(model)
+    return tuple(f"{name}." for name, module in model.named_modules() if module in last)
+
+
+def check_tensor(what: str, given, needed) -> None:
+    """Raise InputError where a tensor cannot be that of a trained network."""
+    if given.shape != needed.shape:
+        shapes = f"{what} has shape {tuple(given.shape)}, the model wants {tuple(needed.shape)}"
+        raise InputError(f"{shapes}; is it another architecture's?")
+    if needed.is_floating_point() and not given.is_floating_point():
+        kind = str(given.dtype).removeprefix("torch.")
+        raise InputError(f"{what} is {kind}, codes of a compressed network; save the weights before that, as float32")
+    if needed.isfinite().all() and not given.isfinite().all():
+        raise InputError(
+            f"{what} holds NaN or infinite values; its training failed: take a checkpoint from before that"
+        )
+    if what.endswith("running_var") and (given < 0).any():
+        raise InputError(
+            f"{what} has variances below zero, which no training leaves; save the model's state_dict() again"
+        )
 
 
 def conventions(model, given: dict, needed: dict) -> Iterator[dict]:
     """`given` under the names that it may be meant by, the plainest first."""
+    for bare in unwrapped(given):
+        yield bare
+        yield by_timm(model, bare)
+        yield from_efficientnet_pytorch(bare, needed)
+
+
+def unwrapped(given: dict) -> Iterator[dict]:
+    """`given`, and what wrappers hold in it: they may have a loss or another head beside the network."""
     yield given
-    bare = without_prefix(given)
-    yield bare
-    yield by_timm(model, bare)
-    yield from_efficientnet_pytorch(bare, needed)
-
-
-def without_prefix(given: dict) -> dict:
-    """Without what all names start with, if it is what wrappers put there."""
     for prefix in PREFIXES:
-        if given and all(name.startswith(prefix) for name in given):
-            return without_prefix({name.removeprefix(prefix): tensor for name, tensor in given.items()})
-    return given
+        inside = {name.removeprefix(prefix): given[name] for name in given if name.startswith(prefix)}
+        if inside:
+            yield from unwrapped(inside)
 
 
 def by_timm(model, given: dict) -> dict:
@@ -150,7 +193,7 @@ def by_timm(model, given: dict) -> dict:
         renamed = rename(dict(given), model)
     except Exception:  # Written for its own checkpoints: of others it may fail anywhere.
         return {}
-    return {name: tensor for name, tensor in renamed.items() if not name.endswith(COUNTER)}
+    return {name: tensor for name, tensor in renamed.items() if not name.endswith(COUNTERS)}
 
 
 def from_efficientnet_pytorch(given: dict, needed: dict) -> dict:

@@ -5,7 +5,7 @@ any of them: then the number means little.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ CHUNK = 256  # images that are decoded before the network sees them
 # An image is as far as its k-th nearest training image (Sun et al. 2022, deep nearest neighbours), of at most so many;
 # farther than this share of the images that were held out is unlike them.
 NEIGHBOUR, MOST_REFERENCES, UNLIKE = 10, 2000, 0.99
+EQUAL = 9  # Decimals of ρ: what differs after these differs by the machine.
 # What holds for numbers that were learned from people's scores, by the source of the data set.
 TERMS = {
     "lamem": "Learned from LaMem (Khosla et al. 2015): its authors' terms hold, cite them.",
@@ -148,29 +149,34 @@ class Best:
         )
 
 
-def best(memorability: pd.DataFrame | None, finetuned: pd.DataFrame | None) -> Best:
+def best(memorability: pd.DataFrame | None, finetuned: pd.DataFrame | None, trained: Collection[str]) -> Best:
     """The model and read-out with the highest mean ρ on test images, of the splits that networks are tuned on, or all.
 
-    Of a tuned network's splits it is the one with the highest ρ on validation images, of a layer the first.
+    Of a tuned network's splits it is the one with the highest ρ on validation images, of a layer the first. Of equal
+    ones it is the first in the table, a layer before a tuned network.
     memorability : `results/memorability.csv`, None where layers are no candidates; finetuned : `results/finetuned.csv`
+    trained : the models whose layers are candidates: the others are controls
     """
     candidates = []
     if memorability is not None:
         columns = [name for name in memorability if name.startswith("memorability_split_")]
         if finetuned is not None:  # Compared on the same test images.
             columns = [f"memorability_split_{split}" for split in pd.unique(finetuned["split"])]
-        means = memorability[columns].mean(axis=1).dropna()
+        means = memorability.loc[memorability["model"].isin(trained), columns].mean(axis=1).dropna()
         if len(means):
-            row, split = memorability.loc[means.idxmax()], int(columns[0].rpartition("_")[2])
+            row, split = memorability.loc[means.round(EQUAL).idxmax()], int(columns[0].rpartition("_")[2])
             name, n_components = row["model"], int(row[f"components_split_{split}"])
-            candidates.append(Best(name, name, split, row["layer"], n_components, means.max(), row[columns[0]]))
+            candidates.append(Best(name, name, split, row["layer"], n_components, means[row.name], row[columns[0]]))
     for model, rows in [] if finetuned is None else finetuned.dropna(subset=["head_rho"]).groupby("model", sort=False):
-        kept = rows.loc[rows["validation_rho"].idxmax()]
+        kept = rows.loc[rows["validation_rho"].round(EQUAL).idxmax()]
         name, mean = f"{model}{TUNED}{kept['split']}", rows["head_rho"].mean()
         candidates.append(Best(model, name, int(kept["split"]), None, 0, mean, kept["head_rho"]))
     if not candidates:
-        raise InputError("no predictor: nothing but layers reduced to principal components; set finetune: splits")
-    return max(candidates, key=lambda each: each.rho)
+        raise InputError(
+            "no predictor: nothing but untrained controls, and layers reduced to principal components or without a "
+            "score; set finetune: splits, or study a trained network without reduction: pca"
+        )
+    return max(candidates, key=lambda each: round(each.rho, EQUAL))
 
 
 def make(

@@ -6,20 +6,27 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from memscore.report.answer import called, count, listed
+from memscore.report.answer import called, count, interval, listed
 from memscore.report.markup import heading, list_table
 
 # ρ on training images above that on validation images in the epoch that is kept: from here on it is said.
 OVERFIT = 0.2
 
 
-def section(finetuned: pd.DataFrame, networks: pd.DataFrame, beside: pd.DataFrame, benchmarks: Sequence[str]) -> str:
-    """The front page's part on training, from `finetuned.csv`, `finetuned_networks.csv` and `beside_published.csv`."""
+def section(
+    finetuned: pd.DataFrame,
+    networks: pd.DataFrame,
+    beside: pd.DataFrame,
+    against: pd.DataFrame,
+    benchmarks: Sequence[str],
+) -> str:
+    """The front page's part on training, from `finetuned.csv`, `finetuned_networks.csv`, `beside_published.csv` and
+    `finetuned_against_layers.csv`."""
     sentences = [
         f"{count(finetuned['model'].nunique(), 'network')} got one unit in the place of the classifier, trained on the "
         f"training images of {count(finetuned['split'].nunique(), 'split')}; the epoch that is best on validation "
         "images was kept.",
-        beats(finetuned),
+        beats(against),
         overfits(finetuned),
         changes(finetuned, benchmarks),
     ]
@@ -32,19 +39,17 @@ def section(finetuned: pd.DataFrame, networks: pd.DataFrame, beside: pd.DataFram
     return "\n\n".join(filter(None, parts))
 
 
-def beats(finetuned: pd.DataFrame) -> str:
-    """Whether the networks' own predictions beat a linear read-out of the networks as they were."""
-    ahead = finetuned["head_rho"] > finetuned["best_layer_before"]
-    n, won = count(len(finetuned), "training"), int(ahead.sum())
-    head, best = finetuned["head_rho"].mean(), finetuned["best_layer_before"].mean()
-    numbers = f"mean ρ on test images {head:.2f} against {best:.2f}"
-    against = "PLS on the best layer of the network as it was"
-    if won == len(finetuned):
-        return f"**It predicts memorability better than {against}** in all of {n}: {numbers}."
-    if won == 0:
-        return f"**It does not beat {against}** in any of {n}: {numbers}."
-    verdict = "It beats" if 2 * won > len(finetuned) else "As a rule it does not beat"
-    return f"{verdict} {against}; it did in {won} of {n}: {numbers}."
+def beats(against: pd.DataFrame) -> str:
+    """Whether the networks' own predictions beat a linear read-out of the networks as they were, for certain."""
+    row = against.iloc[0]
+    numbers = f"mean ρ on test images {row['head_rho']:.2f} against {row['best_layer']:.2f} in "
+    numbers += f"{count(row['n_trainings'], 'training')}, difference {interval(row, 'difference')}"
+    layer = "PLS on the network as it was, of the layer that is best on validation images"
+    if row["difference_low"] > 0:
+        return f"**It predicts memorability better than {layer}**: {numbers}."
+    if row["difference_high"] < 0:
+        return f"**It predicts memorability worse than {layer}**: {numbers}."
+    return f"Whether it predicts memorability better than {layer}, is not certain: {numbers}."
 
 
 def overfits(finetuned: pd.DataFrame) -> str:
@@ -92,7 +97,7 @@ def models(finetuned: pd.DataFrame) -> str:
         "own prediction": "head_rho",
         "PLS on penultimate, before": "pls_before",
         "after": "pls_after",
-        "PLS on best layer, before": "best_layer_before",
+        "PLS on the layer best on validation images, before": "best_layer_before",
         "training images": "train_rho",
         "validation images": "validation_rho",
     }
@@ -131,8 +136,8 @@ def recognition_table(networks: pd.DataFrame) -> str:
         values = [_with_interval(row, name) for name in ("memorability", "top1", "difference")]
         rows.append([row["benchmark"], row["when"], str(int(row["n_networks"])), *values])
     title = (
-        "Spearman over networks with similarity at the penultimate layer; 95% interval of a paired bootstrap over "
-        "networks, from five networks on"
+        "Spearman over networks with similarity at the penultimate layer; from five networks on intervals of a "
+        "jackknife over networks, which hold for all benchmarks at once in 95% of studies"
     )
     return list_table(title, rows)
 

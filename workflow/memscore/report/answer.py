@@ -1,7 +1,8 @@
 """The answer of a study of both halves, in sentences that claim no more than their intervals.
 
-A relation is said to be there where its interval excludes zero, one area to be ahead of another where the interval of
-their difference does, and training to matter where untrained controls stay behind.
+A relation is said to be there where its interval excludes zero, at equal depth too, and where profiles that are shifted
+along depth do not reach it; one area to be ahead of another where the interval of their difference excludes zero, at
+equal depth too; and an untrained control to differ where the interval of that difference does.
 """
 
 from collections.abc import Sequence
@@ -9,29 +10,38 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from memscore.analysis.statistics import FEWEST_NETWORKS, ranked
+from memscore.analysis.intervals import FEWEST_NETWORKS
+from memscore.analysis.statistics import ranked
 from memscore.names import region
 
 # A control keeps up with a trained layer if it is less than so many standard errors of both behind it.
 STANDARD_ERRORS = 2
+# From which correlation on a smooth curve along depth is said to follow memorability.
+FOLLOWS = 0.5
 
 
 def relation(
-    layers: pd.DataFrame, correlations: pd.DataFrame, differences: pd.DataFrame, benchmarks: Sequence[str]
+    layers: pd.DataFrame,
+    correlations: pd.DataFrame,
+    differences: pd.DataFrame,
+    controls: pd.DataFrame,
+    benchmarks: Sequence[str],
 ) -> str:
     """Which areas' likeness goes with predicting memorability, how certain that is, and what controls say of it.
 
-    layers, correlations, differences : the tables `layers.csv`, `correlations.csv`, `differences.csv`
+    layers, correlations, differences, controls : the tables `layers.csv`, `correlations.csv`, `differences.csv` and
+        `controls.csv`
     """
     best_first = ranked(correlations)
     if best_first.empty:
         return "Memorability and brain similarity were not both scored for three or more layers of trained networks."
     best, others = best_first.iloc[0], best_first.iloc[1:]
     names = {benchmark: called(benchmark, benchmarks) for benchmark in benchmarks}
-    ahead = len(others) > 0 and bool((differences["difference_low"] > 0).all())
+    ahead = len(others) > 0 and all(leads(row) for _, row in differences.iterrows())
     sentences = [
         f"Over {count(best['n_layers'], 'layer')} of {count(best['n_models'], 'trained network')}, "
-        + finding(best, names[best["benchmark"]], ahead)
+        + finding(best, names[best["benchmark"]], ahead),
+        along_depth(best),
     ]
     if len(others):
         sentences += [order(differences, others, names), less_like(others, names)]
@@ -40,61 +50,107 @@ def relation(
             f"{names[best['benchmark']]} is the only area compared: whether memorability goes with this area more than "
             "with another, one area alone cannot say."
         )
-    if best["interval_over"] == "layers":
-        sentences.append(
-            f"With fewer than {FEWEST_NETWORKS} networks, intervals are over their layers: they say nothing of others."
-        )
-    sentences += [control_predicts(layers), control_relates(layers, correlations, best, names)]
+    sentences += [over(best_first), control_predicts(controls), control_relates(layers, correlations, best, names)]
     return " ".join(filter(None, sentences))
 
 
 def finding(row: pd.Series, area: str, ahead: bool) -> str:
     """What the correlation with one area says; ahead : whether it is higher than any other area's for certain."""
+    numbers = f"Spearman {interval(row)}, at equal depth {interval(row, 'partial')}"
+    if holds(row, 1) and ahead:
+        return f"the layers that predict memorability well are those most like **{area}**: {numbers}."
+    if holds(row, 1) or holds(row, -1):
+        how = "more" if holds(row, 1) else "less"
+        return f"the layers that predict memorability better are {how} like **{area}**: {numbers}."
     low, high = row["spearman_low"], row["spearman_high"]
-    if low > 0 and ahead:
-        return f"the layers that predict memorability well are those most like **{area}**: Spearman {interval(row)}."
-    if low > 0 or high < 0:
-        how = "more" if low > 0 else "less"
-        return f"the layers that predict memorability better are {how} like **{area}**: Spearman {interval(row)}."
-    why = "" if pd.isna(low) else "the interval holds zero, so "
-    return (
-        f"predicting memorability and being like **{area}** correlate at Spearman {interval(row)}: {why}it is not "
-        "certain that they go together."
-    )
+    if low <= 0 <= high:
+        why = "the interval holds zero, so it is not certain that they go together"
+    elif row["partial_low"] <= 0 <= row["partial_high"]:
+        why = "at equal depth the interval holds zero, so both may change along depth and have nothing else in common"
+    elif pd.notna(row["partial_low"]):
+        why = "profiles shifted along depth reach as much, so it is not certain that they go together"
+    else:
+        why = "the layers are too few, or too like their neighbours, to tell this from two trends along depth"
+    return f"predicting memorability and being like **{area}** correlate at {numbers}: {why}."
+
+
+def holds(row: pd.Series, sign: int) -> bool:
+    """Whether a relation of this sign is there for certain: its interval excludes zero at equal depth, and as it is,
+    where there is one; and shifted profiles, where layers are enough to shift, do not reach it."""
+
+    def beyond_zero(name: str) -> bool:
+        return min(sign * row[f"{name}_low"], sign * row[f"{name}_high"]) > 0
+
+    as_it_is = pd.isna(row["spearman_low"]) or beyond_zero("spearman")
+    reached = row["shifted_high" if sign > 0 else "shifted_low"]
+    return bool(as_it_is and beyond_zero("partial") and (pd.isna(reached) or sign * (row["spearman"] - reached) >= 0))
+
+
+def along_depth(row: pd.Series) -> str:
+    """What depth alone does: how far shifted profiles reach, and how far a smooth curve follows memorability."""
+    text = "The layers are too few to compare with profiles shifted along depth."
+    if pd.notna(row["shifted_high"]):
+        high, low = row["shifted_high"], row["shifted_low"]
+        reached = f"at most {high:.2f} in 97.5%" if row["spearman"] >= 0 else f"at least {low:.2f} in 97.5%"
+        text = f"Profiles shifted along depth correlate {reached} of shifts."
+    if row["depth"] >= FOLLOWS:
+        text += f" A smooth curve along depth alone follows memorability at r = {row['depth']:.2f}."
+    return text
+
+
+def over(pooled: pd.DataFrame) -> str:
+    """What the intervals over all trained layers are over, and why one may be missing."""
+    text = ""
+    if (pooled["interval_over"] == "depth").any():
+        text = (
+            f"With fewer than {FEWEST_NETWORKS} networks, intervals are over stretches of depth: they say nothing of "
+            "other networks."
+        )
+    if pooled[["spearman_low", "partial_low"]].isna().any(axis=None):
+        text += (
+            " There is no interval where layers are few, or so like their neighbours that they make up fewer than four "
+            "stretches of depth that are independent."
+        )
+    return text.strip()
+
+
+def leads(difference: pd.Series) -> bool:
+    """Whether the best area is ahead of another for certain, as it is and at equal depth."""
+    return bool(difference["partial_difference_low"] > 0) and not difference["difference_low"] <= 0
 
 
 def order(differences: pd.DataFrame, others: pd.DataFrame, names: dict[str, str]) -> str:
     """Which area comes next, and whether the best one is ahead of it, and of the rest, for certain."""
     second, difference = others.iloc[0], differences.iloc[0]
     text = f"{names[second['benchmark']]} comes next with {interval(second)}"
-    low, high = difference["difference_low"], difference["difference_high"]
-    if pd.isna(low):
-        return f"{text}; too few layers are scored on both to say how certain that order is."
-    text += f"; the difference, {difference['difference']:.2f} [{low:.2f}, {high:.2f}],"
-    if low <= 0:
-        text += " includes zero, so the order of the two is not certain"
-    else:
-        text += " excludes zero"
-    rest = differences.iloc[1:]
-    rest = [names[row["other"]] for _, row in rest.iterrows() if not row["difference_low"] > 0]
+    if difference[["difference_low", "partial_difference_low"]].isna().all():
+        return f"{text}; no interval says how certain that order is."
+    text += f"; the difference is {interval(difference, 'difference')}, at equal depth "
+    text += f"{interval(difference, 'partial_difference')}"
+    text += "" if leads(difference) else ", so the order of the two is not certain"
+    rest = [names[row["other"]] for _, row in differences.iloc[1:].iterrows() if not leads(row)]
     return f"{text}{f'; nor is the lead over {listed(rest)} certain' if rest else ''}."
 
 
 def less_like(others: pd.DataFrame, names: dict[str, str]) -> str:
     """Areas that the layers which predict memorability better are less like, for certain."""
-    found = [f"{names[row['benchmark']]} ({interval(row)})" for _, row in others.iterrows() if row["spearman_high"] < 0]
+    found = [f"{names[row['benchmark']]} ({interval(row)})" for _, row in others.iterrows() if holds(row, -1)]
     return f"Layers that predict memorability better are less like {listed(found)}." if found else ""
 
 
-def control_predicts(layers: pd.DataFrame) -> str:
-    """Whether untrained controls predict memorability as well; empty without controls."""
-    trained, control = (best_row(layers[layers["trained"] == kind], "memorability") for kind in (True, False))
-    if trained is None or control is None:
+def control_predicts(controls: pd.DataFrame) -> str:
+    """Whether untrained controls predict memorability as well (`controls.csv`); empty without controls."""
+    if controls.empty:
         return ""
-    reached = f"at most ρ = {control['memorability']:.2f} against {trained['memorability']:.2f} trained"
-    if keeps_up(control, trained, "memorability"):
-        return f"Untrained controls predict memorability as well ({reached}): it need not come from training."
-    return f"Untrained controls stay behind in predicting memorability: {reached}."
+    nearest = controls.loc[controls["difference"].idxmin()]
+    reached = f"at most ρ = {nearest['control_rho']:.2f} against {nearest['trained_rho']:.2f} of {nearest['model']}"
+    reached += f", difference over test images {interval(nearest, 'difference')}"
+    if (controls["difference_low"] > 0).all():
+        return f"Untrained controls stay behind in predicting memorability: {reached}."
+    return (
+        f"Untrained controls are not certainly worse at predicting memorability ({reached}): it need not come from "
+        "training."
+    )
 
 
 def control_relates(layers: pd.DataFrame, correlations: pd.DataFrame, best: pd.Series, names: dict[str, str]) -> str:
@@ -107,22 +163,31 @@ def control_relates(layers: pd.DataFrame, correlations: pd.DataFrame, best: pd.S
     control = rows.loc[rows["spearman"].idxmax()]
     text = f"Over the layers of {control['scope']}, untrained, the correlation with {names[best['benchmark']]} is"
     text = f"{text} {interval(control)}"
-    as_high = control["spearman"] >= best["spearman"]
-    return f"{text}: as high, so that training does not explain the relation." if as_high else f"{text}."
+    name = "spearman" if pd.notna([control["spearman_low"], best["spearman_low"]]).all() else "partial"
+    if name == "partial":
+        text += f", at equal depth {interval(control, name)}"
+    low, high = apart(best, control, name)
+    if pd.isna(low):
+        return f"{text}."
+    text += f", {best[name] - control[name]:.2f} [{low:.2f}, {high:.2f}] less than trained"
+    if low > 0:
+        return f"{text}."
+    there = " and there the interval excludes zero too, so that it need not come from training"
+    return f"{text}: not certainly less{',' + there if control[f'{name}_low'] > 0 else ''}."
+
+
+def apart(a: pd.Series, b: pd.Series, name: str) -> tuple[float, float]:
+    """The interval of a's correlation less b's, from their own intervals (Zou 2007, Psychol. Methods 12:399)."""
+    below = np.hypot(a[name] - a[f"{name}_low"], b[f"{name}_high"] - b[name])
+    above = np.hypot(a[f"{name}_high"] - a[name], b[name] - b[f"{name}_low"])
+    return a[name] - b[name] - below, a[name] - b[name] + above
 
 
 def keeps_up(control: pd.Series, trained: pd.Series, column: str) -> bool:
-    """Whether a control's layer is less than two standard errors over splits behind a trained network's in `column`."""
-    errors = [standard_error(row, column) for row in (control, trained)]
+    """Whether a control's layer is less than two standard errors over splits behind a trained one's in `column`, a
+    `<benchmark>.raw`."""
+    errors = [row[column.removesuffix(".raw") + ".error"] for row in (control, trained)]
     return trained[column] - control[column] < STANDARD_ERRORS * np.hypot(*np.nan_to_num(errors)) + 1e-12
-
-
-def standard_error(row: pd.Series, column: str) -> float:
-    """Over splits, of a layer's ρ or of its `<benchmark>.raw`; NaN where there is one split."""
-    if column == "memorability":
-        splits = row[[name for name in row.index if name.startswith("memorability_split_")]].astype(float)
-        return splits.sem()
-    return row[column.removesuffix(".raw") + ".error"]
 
 
 def best_row(layers: pd.DataFrame, column: str) -> pd.Series | None:
@@ -131,11 +196,13 @@ def best_row(layers: pd.DataFrame, column: str) -> pd.Series | None:
     return scored.loc[scored[column].idxmax()] if len(scored) else None
 
 
-def interval(row: pd.Series) -> str:
+def interval(row: pd.Series, name: str = "spearman") -> str:
     """`0.91 [0.80, 0.95]`."""
-    if pd.isna(row["spearman_low"]):
-        return f"{row['spearman']:.2f} (too few layers for an interval)"
-    return f"{row['spearman']:.2f} [{row['spearman_low']:.2f}, {row['spearman_high']:.2f}]"
+    if pd.isna(row[name]):
+        return "not known"
+    if pd.isna(row[f"{name}_low"]):
+        return f"{row[name]:.2f} (no interval)"
+    return f"{row[name]:.2f} [{row[f'{name}_low']:.2f}, {row[f'{name}_high']:.2f}]"
 
 
 def called(benchmark: str, benchmarks: Sequence[str]) -> str:

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from memscore.analysis.statistics import ALL_TRAINED
 from memscore.analysis.tables import ceiling, similarity
+from memscore.correlation import said_of_ceiling
 from memscore.names import region, stimulus_set_of
 from memscore.report import after_training
-from memscore.report.answer import best_row, called, count, interval, keeps_up, relation
+from memscore.report.answer import best_row, called, control_predicts, count, interval, keeps_up, relation
 from memscore.report.markup import heading, list_table
 from memscore.stimuli.consistency import described
 
@@ -56,32 +56,34 @@ def write(
     layers: pd.DataFrame,
     correlations: pd.DataFrame,
     differences: pd.DataFrame,
+    controls: pd.DataFrame,
     benchmarks: list[str],
     dataset: str | None,
     simulated: Mapping[str, bool],
     consistency: Mapping | None = None,
     rests_on: str = "",
     source: str | None = None,
-    finetuned: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame] | None = None,
+    finetuned: tuple[pd.DataFrame, ...] | None = None,
 ) -> str:
-    """reStructuredText of the front page, from the tables `layers.csv`, `correlations.csv` and `differences.csv`.
+    """reStructuredText of the front page, from the tables `layers.csv`, `correlations.csv`, `differences.csv`, and
+    `controls.csv`.
 
     correlations, differences : empty for a study of one half, which tells its best layers instead
     consistency : how far viewers agree, from `consistency.read`; None for a study without memorability
     rests_on : the sentence of `provenance.described`
     source : of the data set, as in the config
-    finetuned : the tables `finetuned.csv`, `finetuned_networks.csv` and `beside_published.csv`, or None of a study
-        whose networks are not trained on memorability
+    finetuned : the tables `finetuned.csv`, `finetuned_networks.csv`, `beside_published.csv` and
+        `finetuned_against_layers.csv`, or None of a study whose networks are not trained on memorability
     """
     halves = bool(dataset), bool(benchmarks)
     parts = [heading("Question"), QUESTION[halves], SIMULATED[simulated["brain"], simulated["viewers"]]]
     parts += [real(dataset, source, benchmarks), heading("Answer")]
     if all(halves):
-        parts += [relation(layers, correlations, differences, benchmarks), relation_table(correlations)]
+        parts += [relation(layers, correlations, differences, controls, benchmarks), relation_table(correlations)]
     elif benchmarks:
         parts += [f"* {most_similar(layers, benchmark)}" for benchmark in benchmarks]
     else:
-        parts += [best_predictor(layers)]
+        parts += [best_predictor(layers, controls)]
     parts += [after_training.section(*finetuned, benchmarks)] if finetuned else []
     parts += [heading("What it rests on"), basis(layers, benchmarks, dataset, consistency), rests_on]
     parts += [heading("The best layers of each network"), best_layers(layers, benchmarks)]
@@ -100,7 +102,7 @@ def real(dataset: str | None, source: str | None, benchmarks: list[str]) -> str:
 def most_similar(layers: pd.DataFrame, benchmark: str) -> str:
     """Which trained layer is most like one area, beside the ceiling, and how far untrained controls get."""
     best, limit = best_row(layers[layers["trained"]], f"{benchmark}.raw"), ceiling(layers, benchmark)
-    beside = "no ceiling: some or all sites were recorded without repeats"
+    beside = f"no ceiling: {without_ceiling(layers, benchmark)}"
     if best is not None and pd.notna(limit):
         beside = f"ceiling {limit:.2f}, score {best[f'{benchmark}.score']:.2f}"
     most = highest(layers, f"{benchmark}.raw", "is most similar", "r", f" ({beside})")
@@ -108,9 +110,10 @@ def most_similar(layers: pd.DataFrame, benchmark: str) -> str:
     return f"**{region(benchmark)}**{source}: {most}"
 
 
-def best_predictor(layers: pd.DataFrame) -> str:
-    """Which trained layer predicts memorability best, and how far untrained controls get."""
-    return f"**Memorability**: {highest(layers, 'memorability', 'predicts it best', 'ρ')}"
+def best_predictor(layers: pd.DataFrame, controls: pd.DataFrame) -> str:
+    """Which trained layer predicts memorability best, and whether untrained controls stay behind."""
+    found = f"**Memorability**: {highest(layers, 'memorability', 'predicts it best', 'ρ')}"
+    return " ".join(filter(None, [found, control_predicts(controls)]))
 
 
 def highest(layers: pd.DataFrame, column: str, claim: str, symbol: str, beside: str = "") -> str:
@@ -126,7 +129,7 @@ def highest(layers: pd.DataFrame, column: str, claim: str, symbol: str, beside: 
         )
     if len(control):
         top = best_row(control, column)
-        as_well = len(trained) and keeps_up(top, best, column)
+        as_well = column != "memorability" and len(trained) and keeps_up(top, best, column)
         reaches = "does as well, within the errors over splits:" if as_well else "reaches at most"
         text += (
             f" Untrained, {top['model']} {reaches} {symbol} = {top[column]:.2f}, in ``{top['layer']}`` "
@@ -140,11 +143,15 @@ def relation_table(correlations: pd.DataFrame) -> str:
     benchmarks = list(correlations["benchmark"].unique())
     rows = [["Network", *benchmarks]]
     for scope, group in correlations.groupby("scope", sort=False):
-        of = {row["benchmark"]: interval(row) for _, row in group.dropna(subset=["spearman"]).iterrows()}
-        rows.append([scope, *(of.get(benchmark, "–") for benchmark in benchmarks)])
-    over = correlations.loc[correlations["scope"] == ALL_TRAINED, "interval_over"]
-    pooled = f"all trained: over {over.iloc[0]}; " if len(over) else ""
-    return list_table(f"Spearman over layers with its 95% interval ({pooled}one network: over its layers)", rows)
+        known = group.set_index("benchmark").dropna(subset=["spearman"])
+        for label, name in ((scope, "spearman"), ("at equal depth", "partial")):
+            of = {benchmark: interval(row, name) for benchmark, row in known.iterrows()}
+            rows.append([label, *(of.get(benchmark, "–") for benchmark in benchmarks)])
+    return list_table(
+        "Spearman over layers, and given depth (a smooth curve), with intervals that all hold in 95% of studies; over "
+        "networks, or of fewer than five over stretches of depth",
+        rows,
+    )
 
 
 def best_layers(layers: pd.DataFrame, benchmarks: list[str]) -> str:
@@ -176,12 +183,28 @@ def basis(layers: pd.DataFrame, benchmarks: list[str], dataset: str | None, cons
         people = f"; {described(consistency) or 'human consistency not known'}"
         counts += f" Memorability: stimulus set *{dataset}*, mean over {n_splits} splits{people}."
     if benchmarks:
-        limits = {called(b, benchmarks): ceiling(layers, b) for b in benchmarks}
-        none = "none, as some or all sites have no repeats"
-        ceilings = ", ".join(f"{name} {none if pd.isna(c) else f'{c:.2f}'}" for name, c in limits.items())
+        ceilings = ", ".join(
+            f"{name} {without_ceiling(layers, b) or f'{ceiling(layers, b):.2f}'}"
+            for b, name in ((b, called(b, benchmarks)) for b in benchmarks)
+        )
         counts += f" Brain: {', '.join(benchmarks)}; ceilings (split-half reliability): {ceilings}."
-    flawed = layers[layers["note"].fillna("") != ""]
+    # A layer whose only note is of a ceiling is scored by r.
+    flawed = layers[(layers["note"].fillna("") != "") & unscored(layers, benchmarks, dataset)]
     if len(flawed):
         examples = "; ".join(f"{row.model} ``{row.layer}``: {row.note}" for row in flawed.head(10).itertuples())
         counts += f" Not scored, {len(flawed)} layers: {examples}."
     return counts
+
+
+def without_ceiling(layers: pd.DataFrame, benchmark: str) -> str:
+    """Why nothing is relative to a benchmark's ceiling; empty where scores are."""
+    if pd.notna(ceiling(layers, benchmark)):
+        return ""
+    lowest = layers[f"{benchmark}.ceiling"].max()
+    return said_of_ceiling(lowest).removeprefix("ceiling ") or "some or all sites have no repeats"
+
+
+def unscored(layers: pd.DataFrame, benchmarks: list[str], dataset: str | None) -> pd.Series:
+    """Which layers lack ρ, or r on a benchmark."""
+    measures = [*(["memorability"] if dataset else []), *(f"{benchmark}.raw" for benchmark in benchmarks)]
+    return layers[measures].isna().any(axis=1)

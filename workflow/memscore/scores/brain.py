@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from array_api_compat import array_namespace, device
 
-from memscore.correlation import pearson
+from memscore.correlation import pearson, said_of_ceiling
 from memscore.scores.pls import fit_splits, flaw
 from memscore.stimuli.benchmarks import N_COMPONENTS, median_then_mean
 
@@ -16,7 +16,8 @@ class Similarity:
     """A layer's similarity to one benchmark.
 
     raw : Pearson r, median over neuroids, mean over splits; ceiling : the same of the split halves
-    score : raw relative to ceiling; error : standard error of raw over splits; note : why there is no score
+    score : raw relative to ceiling, NaN where there is none or one that is too low (`said_of_ceiling`)
+    error : standard error of raw over splits; note : why there is no score
     """
 
     raw: float
@@ -40,9 +41,11 @@ def similarity(
     if note:
         return Similarity(np.nan, ceiling, np.nan, np.nan, note)
     raw, error = median_then_mean(pearson_per_split(activations, benchmark))
-    return Similarity(
-        raw, ceiling, relative(raw, ceiling, normalise), error, "" if np.isfinite(raw) else "constant prediction"
-    )
+    if not np.isfinite(raw):
+        return Similarity(raw, ceiling, np.nan, error, "constant prediction")
+    if note := said_of_ceiling(ceiling):
+        return Similarity(raw, ceiling, np.nan, error, f"{benchmark['region'].item()}: {note}")
+    return Similarity(raw, ceiling, relative(raw, ceiling, normalise), error, "")
 
 
 def relative(raw: float, ceiling: float, normalise: str) -> float:

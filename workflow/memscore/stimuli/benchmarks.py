@@ -187,19 +187,54 @@ def cross_validation(n_stimuli: int, strata: Sequence[str] | None = None) -> np.
 
 
 def split_half_reliability(trials: np.ndarray) -> np.ndarray:
-    """Spearman–Brown-corrected Pearson r of ten half-splits of the repetitions, array (10, n_neuroids).
+    """Reliability of the mean response, from Pearson r of ten half-splits of the repetitions: array (10, n_neuroids).
 
-    `ShuffleSplit(n_splits=10, train_size=0.5, random_state=1)` over repetitions (brainscore-vision 2.4.2,
-    `metrics.internal_consistency`). NaN where nothing was repeated.
+    Brain-Score's: `ShuffleSplit(n_splits=10, train_size=0.5, random_state=1)` over repetitions, and Spearman–Brown
+    (brainscore-vision 2.4.2, `metrics.internal_consistency`). But where repetitions are missing, half of them all would
+    be most of what one stimulus has and nothing of another: of such a neuroid, each stimulus' own repetitions are
+    halved (`_balanced_reliability`). NaN where nothing was repeated.
     """
-    from sklearn.model_selection import ShuffleSplit
-
     if trials.shape[2] < 2:
         return np.full((N_SPLITS, trials.shape[1]), np.nan)
+    from sklearn.model_selection import ShuffleSplit
+
     splitter = ShuffleSplit(N_SPLITS, train_size=0.5, random_state=RANDOM_STATE)
     half_splits = splitter.split(np.zeros(trials.shape[2]))
     r = np.stack([pearson(nanmean(trials[..., a]), nanmean(trials[..., b])) for a, b in half_splits])
-    return 2 * r / (1 + r)
+    reliability = 2 * r / (1 + r)
+    gaps = ~np.isfinite(trials).all((0, 2))
+    if gaps.any():
+        reliability[:, gaps] = _balanced_reliability(trials[:, gaps])
+    return reliability
+
+
+def _balanced_reliability(trials: np.ndarray) -> np.ndarray:
+    """The same by halves of each stimulus' own repetitions; what was shown once is in the mean response and in no half.
+
+    Spearman–Brown for halves that have more than twice the noise of the whole, as those of odd numbers do: with `noise`
+    the variance of the whole's relative to a half's, r / (r + (1 - r) noise), which is 2r / (1 + r) at 1/2.
+    """
+    present, rng = np.isfinite(trials), np.random.default_rng(RANDOM_STATE)
+    reliability = np.full((N_SPLITS, trials.shape[1]), np.nan)
+    times = present.sum(-1)
+    for split in range(N_SPLITS):
+        halves = balanced_halves(present, rng)
+        means = [nanmean(np.where(half, trials, np.nan)) for half in halves]
+        for site, shown in enumerate(times.T):
+            rows = shown > 1
+            if rows.sum() > 1:
+                (r,) = pearson(*(mean[rows, site : site + 1] for mean in means))
+                noise = (1 / shown[shown > 0]).mean() / np.mean([1 / half[rows, site].sum(-1) for half in halves])
+                reliability[split, site] = r / (r + (1 - r) * noise)
+    return reliability
+
+
+def balanced_halves(present: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Two halves of what is present along the last axis, at random; of an odd number, one or the other has one more."""
+    n = present.sum(-1, keepdims=True)
+    place = np.where(present, rng.random(present.shape), np.inf).argsort(-1).argsort(-1)
+    first = present & (place < (n + rng.integers(0, 2, n.shape)) // 2)
+    return first, present & ~first
 
 
 def nanmean(trials: np.ndarray) -> np.ndarray:

@@ -28,16 +28,18 @@ PUBLISHED = {"lamem": (0.68, "Khosla et al. 2015")}
 def consistency(table: pd.DataFrame, path: str | Path, source: str, seed: int) -> dict:
     """Consistency of a stimulus table's scores: `n_images`, `split_half`, `human_consistency`, `perfect_predictor`.
 
-    From the scores of halves of the people where the table brings them (`half_a`, `half_b`, or several halvings), over
-    the images that both halves saw; or from column `n_responses`, over the images with two responses or more; otherwise
-    what is published for the data set's `source`, corrected likewise; otherwise NaN. `source` of the row says which.
+    From the scores of halves of the people where the table brings them (`half_a`, `half_b`, or several halvings), of
+    each over the images that both its halves saw, if 3 or more; or from column `n_responses`, over the images with two
+    responses or more; otherwise what is published for the data set's `source`, corrected likewise; otherwise NaN.
+    `source` of the row says which.
     """
     n_responses, halvings = responses(table, path), tables.halvings(table, path)
     if halvings:
-        halves = table[[column for pair in halvings for column in pair]].apply(pd.to_numeric)
-        both, plural = halves.dropna(), "s" if len(halvings) > 1 else ""
-        r = of_halves([(both[a].to_numpy(), both[b].to_numpy()) for a, b in halvings])
-        n_images, known_from = len(both), f"{len(halvings)} given halving{plural} of the people"
+        pairs = [table[list(pair)].apply(pd.to_numeric).dropna() for pair in halvings]
+        pairs = [pair for pair in pairs if len(pair) >= FEWEST_IMAGES]
+        r = of_halves([tuple(pair.to_numpy().T) for pair in pairs])
+        n_images = len(set().union(*(pair.index for pair in pairs)))
+        known_from = f"{len(pairs)} given halving{'' if len(pairs) == 1 else 's'} of the people"
     elif n_responses.notna().any():
         rows = n_responses >= 2
         r = split_half(table["memorability"][rows].to_numpy(), n_responses[rows].to_numpy(int), seed)
@@ -94,10 +96,11 @@ def split_half(memorability: np.ndarray, n_responses: np.ndarray, seed: int) -> 
 
 
 def of_halves(halvings: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
-    """Spearman's ρ between the scores of two halves of the people, two arrays (n_images,), mean over halvings."""
-    if len(halvings[0][0]) < FEWEST_IMAGES:
-        return np.nan
-    return float(np.mean([rank_correlation(a, b) for a, b in halvings]))
+    """Spearman's ρ between the scores of two halves of the people, two arrays (n_images,), mean over halvings.
+
+    NaN without any, or where a half does not vary.
+    """
+    return float(np.mean([rank_correlation(a, b) for a, b in halvings])) if halvings else np.nan
 
 
 def spearman_brown(r: float) -> float:
@@ -114,4 +117,6 @@ def described(row: Mapping | None) -> str:
     """`human consistency 0.90 (split halves of responses, Spearman–Brown)`; empty where it is not known."""
     if row is None or pd.isna(row["human_consistency"]):
         return ""
+    if row["human_consistency"] == 0:
+        return f"human consistency 0, two halves of the people do not agree at all ({row['source']})"
     return f"human consistency {row['human_consistency']:.2f} ({row['source']}, Spearman–Brown)"

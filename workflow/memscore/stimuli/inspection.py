@@ -15,7 +15,8 @@ from memscore.stimuli import pixels, tables
 from memscore.stimuli.state import of_file
 
 # `n_bytes` and `modified_ns` say which state of the file was looked at; `problem` is empty where it can be read.
-COLUMNS = ("stimulus_id", "path", "n_bytes", "modified_ns", "width", "height", "sha256", "look", "problem")
+# `brightest` is the highest value, of 255, in any channel.
+COLUMNS = ("stimulus_id", "path", "n_bytes", "modified_ns", "width", "height", "brightest", "sha256", "look", "problem")
 LOOK_SIDE, LOOK_WAVES = 32, 8
 
 
@@ -31,7 +32,9 @@ def inspect(
     folder : where relative paths start
     known : what an earlier call found; an image that could be read then and has not changed is not read again
     """
-    before = {} if known is None else {row["path"]: row for row in known.to_dict("records") if not row["problem"]}
+    rows = [] if known is None else known.to_dict("records")
+    # Of a table that an earlier version wrote, something is missing.
+    before = {row["path"]: row for row in rows if not row["problem"] and row.keys() >= set(COLUMNS)}
 
     def row(stimulus_id: str, path: str) -> dict:
         state = dict(zip(("n_bytes", "modified_ns"), of_file(folder / path), strict=True))
@@ -50,7 +53,7 @@ def inspect(
 
 def read(path: str | Path) -> pd.DataFrame:
     """The table `images.csv` as text; images that could not be read are looked at again, since they may be mended."""
-    images = tables.read_text(path)
+    images = tables.read_text(path).reindex(columns=COLUMNS, fill_value="")
     bad = images["problem"] != ""
     if bad.any():
         images.loc[bad] = inspect(images[bad], Path(path).parent).set_axis(images.index[bad])
@@ -59,13 +62,14 @@ def read(path: str | Path) -> pd.DataFrame:
 
 def facts(path: Path) -> dict[str, str]:
     """Size, hash and look of one image, or the problem with it; what is not known is empty."""
-    nothing = dict.fromkeys(("width", "height", "sha256", "look", "problem"), "")
+    nothing = dict.fromkeys(COLUMNS[4:], "")
     try:
         image = pixels.load_image(path)
     except InputError as error:
         return nothing | {"problem": str(error).removeprefix(f"{path}: ")}
-    width, height = map(str, image.size)
-    return {"width": width, "height": height, "sha256": sha256(path), "look": look(image), "problem": ""}
+    width, height, brightest = map(str, (*image.size, pixels.brightest(image)))
+    known = {"width": width, "height": height, "brightest": brightest, "sha256": sha256(path), "look": look(image)}
+    return nothing | known
 
 
 def look(image: Image.Image) -> str:

@@ -1,6 +1,7 @@
 """Images of a stimulus set: which they are, as viewers saw them, and as pixels at a network's input size."""
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,13 +9,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
+from pillow_heif import register_heif_opener
 
 from memscore.errors import InputError
 from memscore.files import replacing, reserve
 from memscore.stimuli.state import files_in
 from memscore.stimuli.tables import read_table
 
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+register_heif_opener()  # HEIC, in which telephones save photographs
+IMAGE_SUFFIXES = (".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+# Of 255: what is not brighter in a file of 16 bits may have been written with 8, 12 or 14, whose white would be dark.
+BRIGHTEST_OF_14_BITS = 64
+SIXTEEN_BITS = re.compile(r"(?<!BGR);16")  # in Pillow's names of how pixels lie; BGR;16 has 16 in three channels
 RESAMPLING = {name.lower(): value for name, value in Image.Resampling.__members__.items()}
 
 
@@ -49,10 +55,14 @@ def load_image(path: str | Path, upright: bool = True) -> Image.Image:
 
     upright : turn it by its EXIF tag; if not, it is as it is stored, and as torchvision and Brain-Score read images
 
-    Raises InputError for what is missing, truncated, empty or not an image.
+    Raises InputError for what is missing, truncated, empty or not an image, and where nothing says what white is.
     """
     try:
         with Image.open(path) as image:
+            # Of 16 bits in colour Pillow keeps the upper 8, and says so before it reads them.
+            deep = image.mode.startswith("I") or any(SIXTEEN_BITS.search(str(tile.args)) for tile in image.tile)
+            # Pillow scales what is below 65535 in a PGM, whose header says what white is.
+            unknown = image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM"))
             image.load()
             image = ImageOps.exif_transpose(image) if upright else image
     except (FileNotFoundError, NotADirectoryError):
@@ -61,14 +71,25 @@ def load_image(path: str | Path, upright: bool = True) -> Image.Image:
         empty = Path(path).is_file() and Path(path).stat().st_size == 0
         reason = "the file is empty" if empty else str(error).partition("\n")[0]
         raise InputError(f"{path}: cannot be read as an image ({reason}); replace it or remove its line") from error
-    if image.mode == "F":
-        raise InputError(f"{path}: holds floating-point numbers, whose white is not known; save it with 8 or 16 bits")
+    if unknown:
+        kind = "floating-point numbers" if image.mode == "F" else "numbers of 32 bits, or with a sign"
+        raise InputError(f"{path}: holds {kind}, whose white is not known; save it with 8 or 16 bits")
     if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8)).convert("RGB")
+        image = Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8))
+    if deep and brightest(image.convert("RGB")) <= BRIGHTEST_OF_14_BITS:
+        raise InputError(
+            f"{path}: holds 16 bits, of which at most the lower 14 are used, and would be too dark; scale it to 16 "
+            "bits, or save it with 8"
+        )
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image.convert("RGB")
+
+
+def brightest(image: Image.Image) -> int:
+    """The highest value, of 255, in any channel of an image in RGB."""
+    return max(highest for _, highest in image.getextrema())
 
 
 def decode(image: Path, size: Sequence[int], interpolation: str, upright: bool = True) -> np.ndarray | InputError:

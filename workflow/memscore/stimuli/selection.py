@@ -3,11 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from memscore.errors import InputError
-from memscore.stimuli import duplicates, tables
+from memscore.stimuli import duplicates, splits, tables
 from memscore.stimuli.duplicates import Duplicates
+
+# Of 255: even at night, something in a photograph is brighter than an eighth of white.
+DARK = 32
 
 
 def bad_images(images: pd.DataFrame) -> pd.DataFrame:
@@ -37,6 +41,12 @@ def select(
 
     Raises InputError where images cannot be read and the config does not say to skip them.
     """
+    dark = images.loc[pd.to_numeric(images["brightest"], errors="coerce") < DARK, "path"]
+    if len(dark):
+        say(
+            f"{len(dark)} of {len(images)} images of {name} are darker than any photograph: nothing in them is "
+            f"brighter than an eighth of white; look at them, the first is {dark.iloc[0]}"
+        )
     bad = bad_images(images)
     if len(bad):
         first = bad.iloc[0]
@@ -48,14 +58,32 @@ def select(
             )
         say(f"{found}: they are left out everywhere")
     table = readable(table, images)
-    splits = table[tables.split_columns(table)]
+    sides = table[tables.split_columns(table)]
     found = Duplicates(images, {})
-    say(f"{name}: {duplicates.summary(found, splits)}")
-    straddling = found.straddling(splits)
+    say(f"{name}: {duplicates.summary(found, sides)}")
+    straddling = found.straddling(sides)
     if drop_duplicates and straddling.any(axis=None):
         table = duplicates.without(table, straddling)
         say(f"{name}: what is in train with a duplicate in test is used in neither part of that split")
-    return table, found.pairs(splits)
+    return table, found.pairs(sides)
+
+
+def check_usable(table: pd.DataFrame, name: str, n_components: int, choose: bool) -> None:
+    """Raise InputError where a split has too few images, or scores that do not vary: now, not after all networks.
+
+    n_components, choose : of the regression, as in `splits.memorability_splits`
+    """
+    source = f"config: datasets: {name}, {len(table)} images in all"
+    table = table.assign(**{column: pd.to_numeric(table[column]) for column in tables.score_columns(table)})
+    train, test, _ = splits.memorability_splits(table, source, n_components, choose)
+    scores = splits.memorability_scores(table)
+    for column, observed, *sides in zip(tables.split_columns(table), scores, train, test, strict=True):
+        for verb, side in zip(("trains", "tests"), sides, strict=True):
+            if np.ptp(observed[side]) == 0:
+                raise InputError(
+                    f"{source}: {column} {verb} on {side.sum()} images which all have the score {observed[side][0]}; "
+                    "scores that do not vary cannot be predicted: add images, or bring split columns of your own"
+                )
 
 
 def shared(fitted: pd.DataFrame, tested: pd.DataFrame, n_fewest: int) -> pd.DataFrame:

@@ -1,5 +1,10 @@
 """Splits of a stimulus set: as its table has them, or made for those published without: seeded, in LaMem's proportions,
-equal over strata, or with groups on one side."""
+equal over strata, or with groups on one side.
+
+LaMem validates on 6%, 3,741 images. Of a small set 6% are a handful, on which the best epoch or number of components is
+the luckiest: what is made validates on 50, or on a fifth of what is not tested on where that is fewer. The number of
+components is chosen inside the training stimuli (`parts_of_train`) where a split has fewer than 50 to validate on.
+"""
 
 import numpy as np
 import pandas as pd
@@ -9,9 +14,13 @@ from memscore.stimuli.tables import SPLIT_VALUES, split_columns
 
 # LaMem's proportions: 45,000 / 3,741 / 10,000 of 58,741.
 LAMEM_TRAIN, LAMEM_VAL = 45_000 / 58_741, 3_741 / 58_741
+ENOUGH_VAL, MOST_VAL = 50, 0.2
+N_PARTS = 5
 SCORE_BINS = 10
 # A rank correlation over fewer says nothing.
 FEWEST_TEST = 3
+# Of a table whose splits keep groups on one side: the group of each stimulus.
+TOGETHER = "kept_together"
 
 
 def memorability_splits(
@@ -40,6 +49,11 @@ def memorability_splits(
             )
         if n_test < FEWEST_TEST:
             raise InputError(f"{source}: {column} tests on {n_test} stimuli; a rank correlation needs at least 3")
+        if choose and val[k].sum() < FEWEST_TEST:
+            raise InputError(
+                f"{source}: {column} validates on {val[k].sum()} stimuli where group keeps each on one side; a rank "
+                "correlation needs at least 3: name a column with more groups of like size, or bring split columns"
+            )
     return train, test, val if choose else None
 
 
@@ -49,16 +63,59 @@ def fewest_training(n_components: int, choose: bool) -> int:
 
 
 def cut_validation(table: pd.DataFrame, train: np.ndarray) -> np.ndarray:
-    """Which of a split's training stimuli to validate on instead: in LaMem's proportion, but 3 or more.
+    """Which of a split's training stimuli to validate on instead: in LaMem's proportion, but enough (see above), and 3.
 
-    Evenly spaced in the order of scores, with no random choice. train : boolean array of shape (n_stimuli,)
+    Evenly spaced in the order of scores, with no random choice; whole groups where the table has them.
+
+    train : boolean array of shape (n_stimuli,)
     """
-    order = np.lexsort((table["stimulus_id"].to_numpy(dtype=str), table["memorability"].to_numpy(dtype=float)))
-    order = order[train[order]]
-    n_cut = max(round(LAMEM_VAL / (LAMEM_TRAIN + LAMEM_VAL) * len(order)), min(FEWEST_TEST, len(order)))
     validation = np.zeros_like(train)
-    validation[order[_spread(len(order), n_cut, 0.5)]] = True
+    if not train.any():
+        return validation
+    group, n_train = groups_of(table, train), int(train.sum())
+    counts = np.bincount(group)
+    n_cut = enough_to_validate(round(LAMEM_VAL / (LAMEM_TRAIN + LAMEM_VAL) * n_train), n_train)
+    n_cut = max(n_cut, min(FEWEST_TEST, n_train), counts.min())
+    spaced = _spread(len(counts), max(1, round(len(counts) * n_cut / n_train)), 0.5)
+    order = np.concatenate([np.flatnonzero(spaced), np.flatnonzero(~spaced)])
+    validation[train] = np.isin(group, _nearest(order, counts, n_cut))
     return validation
+
+
+def parts_of_train(table: pd.DataFrame, train: np.ndarray, validation: np.ndarray) -> np.ndarray:
+    """Five parts of each split's training stimuli, alike in scores, to predict each from the others.
+
+    Of splits with fewer than 50 validation stimuli; the others have none. Whole groups where the table has them.
+
+    train, validation : boolean arrays of shape (n_splits, n_stimuli)
+
+    Returns the number of each stimulus' part, integer array of shape (n_splits, n_stimuli); -1 in none.
+    """
+    parts = np.full(train.shape, -1)
+    for k in np.flatnonzero(validation.sum(1) < ENOUGH_VAL):
+        group = groups_of(table, train[k])
+        held, part = np.zeros(N_PARTS, int), []
+        for count in np.bincount(group):
+            part.append(np.argmin(held))
+            held[part[-1]] += count
+        parts[k, train[k]] = np.array(part, int)[group]
+    return parts
+
+
+def groups_of(table: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
+    """The number of each one's group among these stimuli, integer array (n_rows,), from 0 in the order of scores.
+
+    A stimulus is a group of its own where the table has none, and where all of these are of one.
+
+    rows : boolean array of shape (n_stimuli,)
+    """
+    of = table[rows]
+    group = by_value(of[TOGETHER]) if TOGETHER in of else np.arange(len(of))
+    group = group if group.any() else np.arange(len(of))
+    in_order = of.assign(group=group).sort_values("stimulus_id").groupby("group")
+    in_order = in_order.agg({"memorability": "median", "stimulus_id": "first"})
+    in_order = in_order.sort_values(["memorability", "stimulus_id"]).index.to_numpy()
+    return np.argsort(in_order)[group]
 
 
 def held_out_by_the_first(table: pd.DataFrame) -> np.ndarray:
@@ -85,10 +142,8 @@ def memorability_scores(table: pd.DataFrame) -> np.ndarray:
 
 
 def lamem_like_splits(n_stimuli: int, n_splits: int, seed: int) -> pd.DataFrame:
-    """Random splits in LaMem's proportions: columns `split_1` … with train, val or test for each stimulus."""
-    n_train, n_val = round(LAMEM_TRAIN * n_stimuli), round(LAMEM_VAL * n_stimuli)
-    n_test = n_stimuli - n_train - n_val
-    names = np.repeat(SPLIT_VALUES, [n_train, n_val, n_test])
+    """Random splits of these `sizes`: columns `split_1` … with train, val or test for each stimulus."""
+    names = np.repeat(SPLIT_VALUES, sizes(n_stimuli))
     rng = np.random.default_rng(seed)
     return pd.DataFrame({f"split_{k + 1}": rng.permutation(names) for k in range(n_splits)})
 
@@ -110,11 +165,18 @@ def made_splits(ids: pd.Series, strata: np.ndarray, n_splits: int, seed: int) ->
 
 
 def sizes(n_stimuli: int) -> tuple[int, int, int]:
-    """How many to train, validate and test on: LaMem's proportions, but 3 to test on where that would be fewer."""
+    """How many to train, validate and test on: LaMem's proportions, but enough to validate on (see above), and 3 to
+    test on where that would be fewer."""
     n_val = round(LAMEM_VAL * n_stimuli)
     n_test = n_stimuli - round(LAMEM_TRAIN * n_stimuli) - n_val
     n_test = max(n_test, min(FEWEST_TEST, n_stimuli - n_val))
+    n_val = enough_to_validate(n_val, n_stimuli - n_test)
     return n_stimuli - n_val - n_test, n_val, n_test
+
+
+def enough_to_validate(n_like_lamem: int, n_not_tested: int) -> int:
+    """As many as LaMem would, but 50, or a fifth of what is not tested on where that is fewer."""
+    return max(n_like_lamem, min(ENOUGH_VAL, round(MOST_VAL * n_not_tested)))
 
 
 def by_score(ids: pd.Series, memorability: pd.Series) -> np.ndarray:
@@ -125,15 +187,18 @@ def by_score(ids: pd.Series, memorability: pd.Series) -> np.ndarray:
 
 
 def by_value(column: pd.Series) -> np.ndarray:
-    """A stratum, or a group, for each value."""
-    return np.unique(column.to_numpy(dtype=str), return_inverse=True)[1]
+    """A stratum, or a group, for each value: spaces around it do not count, and `1` is `1.0`."""
+    values = pd.Series(column.to_numpy(dtype=str)).str.strip()
+    values = values.where(~values.str.fullmatch(r"[+-]?\d+\.\d*"), values.str.rstrip("0").str.rstrip("."))
+    return np.unique(values.to_numpy(dtype=str), return_inverse=True)[1]
 
 
 def disjoint_splits(groups: np.ndarray, n_splits: int, seed: int, source: str) -> pd.DataFrame:
-    """Columns `split_1` … that keep each group on one side: what is tested is of no group that was trained on.
+    """Columns `split_1` … that keep each group on one side: what is tested is of no group that was trained on. And the
+    groups, so that what is cut from train later keeps them too.
 
-    Groups go, in random order, to test while that brings it nearer to LaMem's proportion, then to val likewise, and
-    the rest to train.
+    Groups go, in random order, to test while that brings it nearer to its `sizes`, then to val likewise, and the rest
+    to train.
 
     groups : integer array of shape (n_stimuli,), from 0
 
@@ -145,10 +210,8 @@ def disjoint_splits(groups: np.ndarray, n_splits: int, seed: int, source: str) -
         side = np.full(len(counts), "train", dtype=object)
         _, n_val, n_test = sizes(len(groups))
         for name, wanted in (("test", n_test), ("val", n_val)):
-            held = 0
-            for group in rng.permutation(len(counts)):
-                if side[group] == "train" and abs(held + counts[group] - wanted) < abs(held - wanted):
-                    side[group], held = name, held + counts[group]
+            order = rng.permutation(len(counts))
+            side[_nearest(order[side[order] == "train"], counts, wanted)] = name
         made[f"split_{k + 1}"] = side[groups]
         n_tested = int((made[f"split_{k + 1}"] == "test").sum())
         if n_tested < FEWEST_TEST or (side == "test").sum() == len(counts):
@@ -157,7 +220,7 @@ def disjoint_splits(groups: np.ndarray, n_splits: int, seed: int, source: str) -
                 f"{n_tested} to test on where group keeps each on one side; name a column with more and smaller "
                 "groups, or bring split columns"
             )
-    return pd.DataFrame(made)
+    return pd.DataFrame(made | {TOGETHER: groups})
 
 
 def _split(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -171,6 +234,16 @@ def _split(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     rest = row[~test]
     split[rest[_spread(len(rest), n_val, rng.random())]] = "val"
     return split
+
+
+def _nearest(order: np.ndarray, counts: np.ndarray, wanted: int) -> list[int]:
+    """Which groups to take, of so many stimuli each: in this order, where that brings their sum nearer to `wanted`."""
+    taken, held = [], 0
+    for group in order:
+        if abs(held + counts[group] - wanted) < abs(held - wanted):
+            taken.append(group)
+            held += counts[group]
+    return taken
 
 
 def _spread(n: int, n_chosen: int, offset: float) -> np.ndarray:

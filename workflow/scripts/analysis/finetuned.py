@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pandas as pd
 
 from memscore import study
-from memscore.analysis import collecting, statistics, tables
+from memscore.analysis import best_layers, collecting, statistics, tables
 from memscore.files import read_frame, write_frame
 from memscore.job import job
 from memscore.networks import architectures
@@ -28,10 +30,11 @@ with job(snakemake) as say:
     _, _, validation = splits.memorability_splits(stimuli, given.stimuli[0], 0, choose=True)
     numbers = [int(column.removeprefix("split_")) for column in split_columns(stimuli)]
     n_validation = dict(zip(numbers, validation.sum(1).tolist(), strict=True))
-    table = tables.finetuned(tuned, together(given.scores), n_validation, before, after, top1)
+    best = read_frame(given.best_layers)
+    table = tables.finetuned(tuned, together(given.scores), n_validation, before, best, after, top1)
     write_frame(snakemake.output.table, table)
+    heads = {each[1:]: read_frame(file) for each, file in zip(tuned, given.predicted, strict=True)}
+    of_layers = {Path(file).stem: read_frame(file) for file in given.best_predicted}
+    write_frame(snakemake.output.against, best_layers.against(heads, of_layers))
     write_frame(snakemake.output.layers, tables.layers(snakemake.params.layers, *after))
-    write_frame(
-        snakemake.output.networks,
-        statistics.relate_networks(table, snakemake.params.benchmarks, snakemake.params.seed),
-    )
+    write_frame(snakemake.output.networks, statistics.relate_networks(table, snakemake.params.benchmarks))

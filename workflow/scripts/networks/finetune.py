@@ -5,9 +5,10 @@ import numpy as np
 
 from memscore import device
 from memscore.correlation import rank_correlation
-from memscore.files import write_rows
+from memscore.files import sha256, write_rows
 from memscore.job import job
 from memscore.networks import finetuning, weights
+from memscore.settings import made_with
 from memscore.stimuli import splits, tables
 
 with job(snakemake) as say:
@@ -25,10 +26,11 @@ with job(snakemake) as say:
     model = weights.load(params.network["timm_name"], given.weights, given.plugins)
     model = finetuning.with_head(model, params.network["timm_name"], params.seed)
     recipe, checkpoint = finetuning.Recipe(**params.recipe), Path(params.checkpoint)
-    placed = device.of_networks(config["device"])
+    placed, options = device.of_networks(config["device"]), weights.options_of(given.weights)
+    beside = {"network": params.network, "options": options, "plugins": list(map(sha256, given.plugins))}
     try:
         best, epochs = finetuning.finetune(
-            model, images, recipe, params.seed, checkpoint, placed, params.precision, say
+            model, images, recipe, params.seed, checkpoint, placed, params.precision, say, beside
         )
     except finetuning.Stopped as stopped:
         say(str(stopped))
@@ -48,8 +50,8 @@ with job(snakemake) as say:
     columns = ("stimulus_id", "memorability", "predicted")
     write_rows(snakemake.output.predicted, [dict(zip(columns, each, strict=True)) for each in of_image])
     write_rows(snakemake.output.epochs, epochs)
-    write_rows(snakemake.output.scores, [row | {"device": device.kind(config["device"])}])
-    options = weights.options_of(given.weights)
+    row |= {"device": device.kind(config["device"]), "made_with": made_with(params)}
+    write_rows(snakemake.output.scores, [row])
     about = finetuning.header(params.network, options, recipe, images, reached["validation_rho"])
     weights.save(snakemake.output.weights, best, about)
     checkpoint.unlink(missing_ok=True)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from memscore import device
+from memscore import device, study
 from memscore.files import read_frame
 from memscore.job import job
 from memscore.predictions import predictor
@@ -12,7 +12,8 @@ with job(snakemake) as say:
     given, params = snakemake.input, snakemake.params
     finetuned = read_frame(given.finetuned) if given.finetuned else None
     memorability = None if params.pca else read_frame(given.memorability[0])
-    best = predictor.best(memorability, finetuned)
+    trained = [name for name, model in study.load(snakemake.config).models.items() if model.trained]
+    best = predictor.best(memorability, finetuned, trained)
     say(best.described())
     files = {Path(file).stem: file for file in [*given.weights, *given.tuned]}
     described = params.networks[best.network]

@@ -7,15 +7,16 @@ from memscore.stimuli import consistency
 
 with job(snakemake) as say:
     layers = read_frame(snakemake.input.layers)
-    correlations, differences = (
+    correlations, differences, controls = (
         read_frame(path) if path else pd.DataFrame()
-        for path in (snakemake.input.correlations, snakemake.input.differences)
+        for path in (snakemake.input.correlations, snakemake.input.differences, snakemake.input.controls)
     )
     people, params = consistency.read(snakemake.input.consistency), snakemake.params
     text = summary.write(
         layers,
         correlations,
         differences,
+        controls,
         params.benchmarks,
         params.dataset,
         params.simulated,

@@ -5,6 +5,7 @@ from memscore.files import write_rows
 from memscore.job import job
 from memscore.networks.streaming import arrays_of_job
 from memscore.scores import audit
+from memscore.settings import made_with
 from memscore.stimuli import benchmarks, tables
 from memscore.stimuli.sources.brainscore import brainscore
 from memscore.stimuli.sources.recordings import source_of
@@ -21,4 +22,5 @@ with job(snakemake) as say:
             source_of(name).neural_benchmarks(name, table, **snakemake.params.source),
             snakemake.params.normalise,
         )
-    write_rows(snakemake.output[0], [{"model": snakemake.wildcards.model, "layer": layer, "benchmark": name} | row])
+    where = {"model": snakemake.wildcards.model, "layer": layer, "benchmark": name}
+    write_rows(snakemake.output[0], [where | row | {"made_with": made_with(snakemake.params)}])

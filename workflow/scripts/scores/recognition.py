@@ -3,6 +3,7 @@ from memscore.files import write_rows
 from memscore.job import every_few_seconds, job
 from memscore.networks import weights
 from memscore.scores import recognition
+from memscore.settings import made_with
 
 with job(snakemake) as say:
     given, params, config = snakemake.input, snakemake.params, snakemake.config
@@ -11,4 +12,5 @@ with job(snakemake) as say:
     accuracy, n_images = recognition.top1(model, params.folder, config["batch_size"], placed, progress)
     if accuracy != accuracy:
         say(f"{model.num_classes} classes are not those of {params.folder}: no accuracy")
-    write_rows(snakemake.output[0], [{"model": snakemake.wildcards.model, "top1": accuracy, "n_images": n_images}])
+    row = {"model": snakemake.wildcards.model, "top1": accuracy, "n_images": n_images, "made_with": made_with(params)}
+    write_rows(snakemake.output[0], [row])

@@ -13,5 +13,9 @@ with job(snakemake) as say:
         bad_list=snakemake.log.bad_images,
         say=say,
     )
+    asked = snakemake.config["memorability"]
+    if asked and asked["dataset"] == snakemake.wildcards.set:
+        choose = asked["components"] == "auto"
+        selection.check_usable(table, snakemake.wildcards.set, 0 if choose else asked["components"], choose)
     write_frame(snakemake.output.duplicates, duplicates)
     tables.write_table(snakemake.output.stimuli, table, corrected=True)  # staging has refused what is not

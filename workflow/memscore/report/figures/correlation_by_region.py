@@ -26,7 +26,7 @@ def correlation_by_region(
     drawing.require(correlations, "correlations", drawing.CORRELATION_COLUMNS)
     colours = drawing.region_colours(benchmarks)
     shown = correlations[correlations["benchmark"].isin(benchmarks)].dropna(subset=["spearman"])
-    with drawing.new_figure(path, (5.4, 1.3 + 0.45 * max(1, len(benchmarks))), banner) as figure:
+    with drawing.new_figure(path, (5.6, 1.3 + 0.55 * max(1, len(benchmarks))), banner) as figure:
         ax = figure.add_subplot()
         ax.axvline(0, color=drawing.GREY, linewidth=0.7, zorder=0)
         for row, benchmark in enumerate(benchmarks):
@@ -37,7 +37,8 @@ def correlation_by_region(
         if shown.empty:
             drawing.say_nothing_scored(ax.yaxis)
         entries = [
-            drawing.entry("all trained layers, 95% CI", markersize=4, linestyle="-", linewidth=1.8),
+            drawing.entry("all trained layers, interval", markersize=4, linestyle="-", linewidth=1.8),
+            drawing.entry("at equal depth", marker="D", markersize=3, markerfacecolor="none", linewidth=0.9),
             drawing.entry("one model"),
         ]
         drawing.key(figure, entries, shown["scope"].isin(untrained).any())
@@ -52,9 +53,17 @@ def _forest_row(ax: Axes, y: int, benchmark: str, rows: pd.DataFrame, colour: st
         if control:
             look = {"facecolors": "none", "edgecolors": drawing.GREY, "linewidths": 0.7}
         ax.scatter(table["spearman"], np.full(len(table), y + 0.2), s=12, **look)
-    ax.hlines(np.full(len(trained), y), trained["spearman_low"], trained["spearman_high"], color=colour, linewidth=1.8)
-    ax.plot(trained["spearman"], np.full(len(trained), y), "o", color=colour, markersize=4)
-    text = drawing.estimate(trained.iloc[0]) if len(trained) else "undefined"
+    for name, at, look in (
+        ("spearman", y - 0.1, {"marker": "o", "markersize": 4, "linewidth": 1.8}),
+        ("partial", y + 0.06, {"marker": "D", "markersize": 3, "linewidth": 0.9, "markerfacecolor": "none"}),
+    ):
+        for _, row in trained.iterrows():
+            ax.plot(row[[f"{name}_low", f"{name}_high"]], [at, at], color=colour, linewidth=look["linewidth"])
+            ax.plot(row[name], at, color=colour, **look)
+    text = "undefined"
+    if len(trained):
+        estimates = [drawing.estimate(trained.iloc[0], name) for name in ("spearman", "partial")]
+        text = f"{estimates[0]}\nat equal depth {estimates[1]}"
     side = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points"}
     ax.annotate(text, (1, y), (6, 0), fontsize=7.5, va="center", **side)
     name = {"color": colour, "weight": "bold", "fontsize": 9}

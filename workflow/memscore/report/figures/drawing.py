@@ -29,7 +29,8 @@ DOTTED = (0, (1, 1.5))
 MARKERS = "os^DvPX*"
 MAX_LINES = len(MARKERS)  # More models than this are summarised, not told apart.
 RHO = "Memorability (Spearman ρ)"
-CORRELATION_COLUMNS = ("benchmark", "scope", "n_layers", "spearman", "spearman_low", "spearman_high")
+CORRELATION_COLUMNS = ("benchmark", "scope", "n_layers")
+CORRELATION_COLUMNS += tuple(f"{name}{end}" for name in ("spearman", "partial") for end in ("", "_low", "_high"))
 STYLE = {
     "font.size": 7,
     "axes.labelsize": 8,
@@ -89,9 +90,12 @@ def scatter(ax: Axes, layers: pd.DataFrame, column: str, colour: str, rho: str =
         say_nothing_scored(ax.xaxis)
 
 
-def estimate(row: pd.Series, interval: str = "") -> str:
-    """`0.77 [0.60, 0.86]`: Spearman's correlation and its interval, with what to call it."""
-    return f"{number(row['spearman'])}{interval} [{number(row['spearman_low'])}, {number(row['spearman_high'])}]"
+def estimate(row: pd.Series, name: str = "spearman") -> str:
+    """`0.77 [0.60, 0.86]`: a correlation and its interval, if it has one."""
+    if pd.isna(row[name]):
+        return "not known"
+    bounds = f"[{number(row[f'{name}_low'])}, {number(row[f'{name}_high'])}]"
+    return f"{number(row[name])} {'(no interval)' if pd.isna(row[f'{name}_low']) else bounds}"
 
 
 def limit_line(ax: Axes, text: str, value: float | None) -> None:

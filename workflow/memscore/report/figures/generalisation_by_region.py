@@ -33,4 +33,4 @@ def generalisation_by_region(
             if rows.empty:
                 drawing.say_nothing_scored(ax.xaxis)
         axes[0].set_yticks(range(len(rhos)), [drawing.rho_name(rho) for rho in rhos])
-        figure.supxlabel("Correlation of ρ with brain similarity over trained layers (Spearman, 95% CI)", fontsize=8)
+        figure.supxlabel("Correlation of ρ with brain similarity over trained layers (Spearman, interval)", fontsize=8)

@@ -57,7 +57,8 @@ def _correlation_text(correlations: pd.DataFrame, benchmark: str) -> str:
     """Spearman's correlation over all trained layers, its interval and what it rests on."""
     rows = correlations[(correlations["benchmark"] == benchmark) & (correlations["scope"] == ALL_TRAINED)]
     estimates = [
-        f"$r_s$ = {drawing.estimate(row, ', 95% CI')}" for _, row in rows.dropna(subset=["spearman"]).iterrows()
+        f"$r_s$ = {drawing.estimate(row)}\nat equal depth {drawing.estimate(row, 'partial')}"
+        for _, row in rows.dropna(subset=["spearman"]).iterrows()
     ]
     n = int(rows["n_layers"].sum())
     return f"{(estimates or ['correlation undefined'])[0]}\n{n:,} trained layer{'' if n == 1 else 's'}"

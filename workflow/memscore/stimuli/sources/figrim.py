@@ -31,14 +31,14 @@ def stage_dataset(
     scores = read_scores(published, source)
     images = Images(folders_of(dataset, say))
     names, paths = [], []
-    for line, row in enumerate(published.astype(str).to_dict("records"), start=2):
+    for line, row in zip(published.index, published.astype(str).to_dict("records"), strict=True):
         above = [row["category"]] if "category" in row else []
         names.append("/".join([*above, row["filename"]]))
         paths.append(images.find(row["filename"], *above))
         if paths[-1] is None:
             where = ", ".join(map(str, images.folders))
             raise InputError(f"{source}: line {line}: no image {names[-1]} in {where}; add what is missing")
-    table = pd.DataFrame({"stimulus_id": names, "path": paths}).assign(**scores)
+    table = pd.DataFrame({"stimulus_id": names, "path": paths}, index=published.index).assign(**scores)
     if "category" in published:
         table["category"] = published["category"]
     tables.check_table(table, source)
@@ -54,6 +54,7 @@ def read_scores(published: pd.DataFrame, source: Path) -> dict[str, pd.Series]:
     for column, values in counts.items():
         if not (values >= 0).all():
             row = int((~(values >= 0)).to_numpy().argmax())
-            raise InputError(f"{source}: line {row + 2}: {column} is {published[column][row]!r}; it must be a count")
+            line, given = tables.line_of(published, row), published[column].iloc[row]
+            raise InputError(f"{source}: line {line}: {column} is {given!r}; it must be a count")
     answers = counts["hits"] + counts["misses"]
     return {"memorability": counts["hits"] / answers, "n_responses": answers}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from memscore import archives
 from memscore.errors import InputError
+from memscore.stimuli.state import is_utf8, walk
 
 
 def folders_of(dataset: Mapping, say: Callable[[str], None]) -> list[Path]:
@@ -30,11 +31,9 @@ class Images:
         self.folders = folders
         self.paths: dict[str, list[str]] = {}
         for folder in folders:
-            for parent, below, names in os.walk(folder.absolute(), followlinks=True):
-                below[:] = sorted(name for name in below if not name.startswith(".") and name != "__MACOSX")
+            for parent, names in walk(folder.absolute()):
                 for name in names:
-                    if not name.startswith("."):
-                        self.paths.setdefault(canonical(name), []).append(os.path.join(parent, name))
+                    self.paths.setdefault(canonical(name), []).append(os.path.join(parent, name))
 
     def find(self, name: str, *above: str) -> str | None:
         """Path of the image `name`, None if there is none.
@@ -51,7 +50,7 @@ class Images:
                 found = [path for path in found if matches(path)] or found
         if len(found) > 1:
             raise InputError(f"{found[0]}: is also {found[1]}; which one {name} is, nothing says: remove one")
-        if found and not _is_utf8(found[0]):
+        if found and not is_utf8(found[0]):
             shown = os.fsencode(found[0]).decode("latin-1")
             raise InputError(f"{shown}: its name on the disk is not UTF-8; rename it (convmv -f latin1 -t utf8)")
         return found[0] if found else None
@@ -86,12 +85,7 @@ def _names_in(folder: Path) -> list[str]:
 
 def canonical(name: str) -> str:
     """Names that mean one file: accents composed or not, bytes of Latin-1, .JPG and .jpg."""
-    if not _is_utf8(name):
+    if not is_utf8(name):
         name = os.fsencode(name).decode("latin-1")
     stem, suffix = os.path.splitext(unicodedata.normalize("NFC", name))
     return stem + suffix.lower()
-
-
-def _is_utf8(name: str) -> bool:
-    """Whether a name came from the disk without what stands for bytes that are no UTF-8."""
-    return not any("\udc80" <= character <= "\udcff" for character in name)

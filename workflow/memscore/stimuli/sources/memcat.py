@@ -60,10 +60,10 @@ def find_images(table: pd.DataFrame, images: Images, source: Path) -> list[str]:
     paths = [images.find(name, str(category), str(subcategory)) for name, category, subcategory in names]
     missing = [row for row, path in enumerate(paths) if path is None]
     if missing:
-        row = table.iloc[missing[0]]
+        row, line = table.iloc[missing[0]], tables.line_of(table, missing[0])
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise InputError(
-            f"{source}: line {missing[0] + 2}: no image {row['category']}/{row['subcategory']}/{row['image_file']} in "
+            f"{source}: line {line}: no image {row['category']}/{row['subcategory']}/{row['image_file']} in "
             f"{', '.join(map(str, images.folders))}{more}; add what is missing"
         )
     return paths

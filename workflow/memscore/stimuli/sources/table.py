@@ -1,5 +1,6 @@
 """Anyone's own images: a CSV or TSV of `path, memorability` beside an image folder."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -23,7 +24,9 @@ def stage_dataset(
     """
     source = Path(dataset["table"])
     table = tables.parse_table(source)
-    require_columns(table, ("path", "memorability"), source)
+    require_columns(table, ("path", "memorability", *_asked(dataset).values()), source)
+    check_scores_of_splits(table, source)
+    refuse_twice(table, [os.path.normpath(path) for path in table.path], source)
     if "stimulus_id" not in table:
         table.insert(0, "stimulus_id", table.path)
     corrected = dataset.get("memorability") == "corrected"
@@ -35,11 +38,51 @@ def stage_dataset(
     files = [as_spelt(folder, path) for path in table.path]
     missing = [path for path, file in zip(table.path, files, strict=True) if file is None]
     if missing:
-        line = int((table.path == missing[0]).idxmax()) + 2
+        line = tables.line_of(table, files.index(None))
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise InputError(f"{source}: line {line}: no image {folder / missing[0]}{more}; set datasets: images")
+    refuse_twice(table, [os.path.normpath(file) for file in files], source)
     table["path"] = [str(file) for file in files]
-    tables.write_table(table_path, with_splits(table, dataset, seed, source), corrected)
+    table = with_splits(table, dataset, seed, source)
+    refuse_constant(table, source)
+    tables.write_table(table_path, table, corrected)
+
+
+def refuse_constant(table: pd.DataFrame, source: Path) -> None:
+    """Raise InputError where all images have one score."""
+    for column in tables.score_columns(table):
+        if table[column].nunique() == 1:
+            score = table[column].iloc[0]
+            raise InputError(f"{source}: {column} of every image is {score}; give scores that differ")
+
+
+def check_scores_of_splits(table: pd.DataFrame, source: Path) -> None:
+    """Raise InputError where columns `memorability_1` … are not the scores of the splits with these numbers."""
+    numbers = [
+        {column.rpartition("_")[2] for column in columns}
+        for columns in (set(tables.score_columns(table)) - {"memorability"}, tables.split_columns(table))
+    ]
+    alone = sorted(numbers[0] ^ numbers[1], key=lambda number: (len(number), number))
+    if numbers[0] and alone:
+        there, lacking = ("memorability", "split") if alone[0] in numbers[0] else ("split", "memorability")
+        raise InputError(
+            f"{source}: column {there}_{alone[0]} is there without {lacking}_{alone[0]}; memorability_1 holds scores "
+            "that split_1 alone predicts: rename those of several raters, and give their mean as memorability"
+        )
+
+
+def refuse_twice(table: pd.DataFrame, files: list[str], source: Path) -> None:
+    """Raise InputError where two lines of a table mean one image. files : of each line"""
+    again = pd.Series(files).duplicated()
+    if again.any():
+        row = int(again.to_numpy().argmax())
+        first, second = (tables.line_of(table, at) for at in (files.index(files[row]), row))
+        if table.path.iloc[row]:  # Of an empty one it is said that it is empty.
+            more = f" (and {again.sum() - 1} more lines)" if again.sum() > 1 else ""
+            raise InputError(
+                f"{source}: line {second}: path {table.path.iloc[row]!r} is the image of line {first}; give each image "
+                f"one line{more}"
+            )
 
 
 def require_columns(table: pd.DataFrame, columns: tuple[str, ...], source: Path) -> None:
@@ -55,7 +98,7 @@ def with_splits(table: pd.DataFrame, dataset: Mapping, seed: int, source: Path) 
     These are alike in scores, alike in how many they have of each value of the column `stratify`, or keep all stimuli
     with one value of the column `group` on one side, as scikit-learn's words have it.
     """
-    asked = {key: dataset[key] for key in ("group", "stratify") if key in dataset}
+    asked = _asked(dataset)
     require_columns(table, tuple(asked.values()), source)
     if tables.split_columns(table):
         if asked:
@@ -66,7 +109,7 @@ def with_splits(table: pd.DataFrame, dataset: Mapping, seed: int, source: Path) 
     for key, column in asked.items():
         empty = table[column].astype(str).str.strip() == ""
         if empty.any():
-            line = int(empty.to_numpy().argmax()) + 2
+            line = tables.line_of(table, int(empty.to_numpy().argmax()))
             raise InputError(f"{source}: line {line}: {column} is empty, and {key} needs it; fill it in")
     n_splits = dataset.get("n_splits", 5)
     if "group" in asked:
@@ -75,4 +118,9 @@ def with_splits(table: pd.DataFrame, dataset: Mapping, seed: int, source: Path) 
         by_score = splits.by_score(table["stimulus_id"], table["memorability"])
         strata = splits.by_value(table[asked["stratify"]]) if asked else by_score
         made = splits.made_splits(table["stimulus_id"], strata, n_splits, seed)
-    return pd.concat([table, made], axis=1)
+    return pd.concat([table, made.set_axis(table.index)], axis=1)
+
+
+def _asked(dataset: Mapping) -> dict[str, str]:
+    """The columns that made splits go by."""
+    return {key: dataset[key] for key in ("group", "stratify") if key in dataset}
