@@ -25,7 +25,7 @@ FEWEST_UNITS = 4
 STRETCH, MOST_STRETCHES = 2, 20
 # A smooth curve along depth: a polynomial of at most this degree, and of one degree less for each so many layers less.
 SMOOTH_DEGREE, LAYERS_PER_DEGREE = 5, 5
-# An interval as wide as this says of a correlation, which lies between -1 and 1, nothing.
+# An interval as wide as this says nothing of a correlation, which lies between -1 and 1.
 SAYS_NOTHING = 1.8
 LARGEST_R = 1 - 1e-12
 
@@ -137,9 +137,14 @@ def widest(statistic: Callable[[np.ndarray], np.ndarray], several: Sequence[Unit
 
 def of_correlations(bounds: np.ndarray) -> np.ndarray:
     """Bounds on Fisher's z, array (3, n), as those of correlations; NaN where the interval says nothing."""
-    low, value, high = np.tanh(bounds)
-    telling = high - low < SAYS_NOTHING
-    return np.stack([np.where(telling, low, np.nan), value, np.where(telling, high, np.nan)])
+    return telling(np.tanh(bounds))
+
+
+def telling(bounds: np.ndarray) -> np.ndarray:
+    """Bounds (3, n) of correlations, or of their differences, without those of intervals that say nothing."""
+    low, value, high = bounds
+    says_something = high - low < SAYS_NOTHING
+    return np.stack([np.where(says_something, low, np.nan), value, np.where(says_something, high, np.nan)])
 
 
 def fisher_z(r: np.ndarray) -> np.ndarray:

@@ -133,8 +133,9 @@ class Pairs:
             return np.array([self._partial(rows, 1) - self._partial(rows, 2)])
 
         found = {"interval_over": self.units.over}
-        found |= _columns(("difference",), intervals.jackknife(difference, self.units, confidence))
-        return found | _columns(("partial_difference",), intervals.widest(partial, self.given_depth, confidence))
+        found |= _columns(("difference",), intervals.telling(intervals.jackknife(difference, self.units, confidence)))
+        partial = intervals.telling(intervals.widest(partial, self.given_depth, confidence))
+        return found | _columns(("partial_difference",), partial)
 
     def _partial(self, rows: np.ndarray, which: int) -> float:
         # Once curves have as many terms as there are layers, what they leave is rounding noise.
@@ -223,4 +224,5 @@ def _over_networks(values: np.ndarray, confidence: float) -> np.ndarray:
     found = intervals.of_correlations(intervals.jackknife(lambda rows: fisher_z(each(rows)), units, confidence))
     if len(others) == 1:
         return found
-    return np.hstack([found, intervals.jackknife(lambda rows: -np.diff(each(rows)), units, confidence)])
+    difference = intervals.jackknife(lambda rows: -np.diff(each(rows)), units, confidence)
+    return np.hstack([found, intervals.telling(difference)])
