@@ -212,6 +212,7 @@ def make_tiny_study(make_study_folder, configure, catalogue):
             folder,
             models="models.tsv",
             layers={"count": 3},
+            layers_per_job=1,
             input_size=64,
             datasets={"mine": {"source": "table", "table": "mine.csv", "n_splits": 2}},
             memorability={"dataset": "mine", "components": 5},

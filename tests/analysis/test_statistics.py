@@ -539,7 +539,7 @@ def test_means_over_splits_are_related():
     )
 
 
-@pytest.mark.parametrize(("n", "value", "interval"), [(2, False, False), (4, True, False), (5, True, True)])
+@pytest.mark.parametrize(("n", "value", "interval"), [(2, False, False), (4, True, False), (8, True, True)])
 def test_few_networks_have_no_interval(n, value, interval):
     found = statistics.relate_networks(finetuned_networks(n, 0.5), ["simulated.IT"])
     assert (found["n_networks"] == n).all()
@@ -571,3 +571,16 @@ def test_few_networks_find_no_more_than_chance():
         for name in found:
             found[name] += row[f"{name}_low"] > 0 or row[f"{name}_high"] < 0
     assert max(found.values()) < 33
+
+
+def test_intervals_that_say_nothing_are_not_given():
+    """Of ten layers one came out as 0.99 [-1.00, 1.00], another as -0.41 [-1.00, 0.98]."""
+    bounds = np.array([[-1.0, -1.0, -0.6], [0.99, -0.41, 0.3], [1.0, 0.98, 0.8]])
+    low, value, high = intervals.telling(bounds, 2)
+    np.testing.assert_array_equal(value, bounds[1])
+    np.testing.assert_array_equal(low, [np.nan, np.nan, -0.6])
+    np.testing.assert_array_equal(high, [np.nan, np.nan, 0.8])
+    table = layers_table(2, 10, seed=4)
+    table["a.IT.score"] = table["memorability"].where(table["layer"] != "layer3", -5)
+    row = row_of(table, scope="net0")
+    assert np.isnan(row["spearman_high"]) or row["spearman_high"] - row["spearman_low"] < 1.8

@@ -21,8 +21,13 @@ from memscore import libraries
 
 pytestmark = pytest.mark.workflow
 
-AFTER_THE_LAST_JOB = {
+AFTER_MEMORABILITY = {
     "results/memorability.csv",
+    "results/best_layers.csv",
+    "results/best_layers/tiny.csv",
+    "results/controls.csv",
+}
+AFTER_THE_LAST_JOB = AFTER_MEMORABILITY | {
     "results/brain.csv",
     "results/layers.csv",
     "results/correlations.csv",
@@ -57,6 +62,7 @@ def jobs_of(model, *layers) -> set[str]:
         for layer in layers
         for path in (
             f"results/memorability/mine/{model}/{layer}.csv",
+            f"results/memorability/mine/{model}/{layer}.npz",
             f"results/brain/simulated/{model}/{layer}.csv",
         )
     }
@@ -65,7 +71,7 @@ def jobs_of(model, *layers) -> set[str]:
 def training_of(model) -> set[str]:
     """The files of a model's training on the first split, of what is scored of it, and of what tells."""
     split = f"results/finetune/{model}/split_1"
-    tables = ("finetuned", "finetuned_networks", "finetuned_layers", "beside_published")
+    tables = ("finetuned", "finetuned_networks", "finetuned_layers", "finetuned_against_layers", "beside_published")
     figures = ("before_and_after", "training_curves", "beside_published")
     return {
         f"resources/weights/{model}.tuned-1.safetensors",
@@ -105,7 +111,8 @@ def test_each_job_is_planned_once(tiny_study, planned, configure, layers_per_job
     weights = weights_of("a") | weights_of("b")
     jobs = jobs_of("a", *jobs_of_a) | jobs_of("b", "penultimate")
     records = RECORDS - weights_of("tiny")
-    rest = records | CONSISTENCY | AFTER_THE_LAST_JOB
+    best = {f"results/best_layers/{model}.csv" for model in ("a", "b")}
+    rest = records | CONSISTENCY | AFTER_THE_LAST_JOB - {"results/best_layers/tiny.csv"} | best
     assert planned(tiny_study) == STAGED | weights | jobs | training_of("b") | rest
 
 
@@ -184,7 +191,7 @@ def test_a_line_more_runs_that_model_only(finished_study, planned):
     tiny = ("tiny", "test_resnet", "untrained")
     write_models(finished_study, tiny, ("added", "test_resnet", "untrained", "conv1.0,fc"))
     jobs = jobs_of("added", "conv1.0", "fc") | weights_of("added")
-    assert planned(finished_study) == jobs | AFTER_THE_LAST_JOB
+    assert planned(finished_study) == jobs | AFTER_THE_LAST_JOB | {"results/best_layers/added.csv"}
 
 
 def test_a_line_less_runs_no_model(finished_study, planned, run_snakemake):
@@ -200,7 +207,7 @@ def test_a_data_set_more_runs_what_is_of_it_alone(finished_study, planned, confi
     assert planned(finished_study) == set()
     layers, pairs = ("conv1.0", "layer2.0.act2", "penultimate"), ("mine/theirs", "theirs/mine")
     stimuli = {path.replace("/mine/", "/theirs/") for path in STAGED if "/mine/" in path}
-    scores = {f"results/memorability/theirs/tiny/{layer}.csv" for layer in layers}
+    scores = {f"results/memorability/theirs/tiny/{layer}.{suffix}" for layer in layers for suffix in ("csv", "npz")}
     both = {f"results/generalisation/{pair}/tiny/{layer}.csv" for pair in pairs for layer in layers}
     both |= {f"resources/stimuli/datasets/{pair.replace('/', '/shared/')}.csv" for pair in pairs}
     tables = {f"results/generalisation/{pair}.csv" for pair in pairs} | {"results/consistency/theirs.csv"}
@@ -217,7 +224,7 @@ def test_a_data_set_more_runs_what_is_of_it_alone(finished_study, planned, confi
 def test_a_benchmark_more_runs_similarity_on_its_stimuli(finished_study, planned, configure):
     """Of stimuli that are studied, those; of others, its own alone."""
     layers = ("conv1.0", "layer2.0.act2", "penultimate")
-    after = AFTER_THE_LAST_JOB - {"results/memorability.csv"}
+    after = AFTER_THE_LAST_JOB - AFTER_MEMORABILITY
     configure(finished_study, brain={"benchmarks": ["simulated.V1", "simulated.IT", "simulated.V4"]})
     staged = {"resources/benchmarks/simulated.V4.nc", "results/provenance/benchmarks/simulated.V4.json"}
     assert planned(finished_study) == staged | {path for path in jobs_of("tiny", *layers) if "/brain/" in path} | after
@@ -264,7 +271,7 @@ def test_a_plugin_disturbs_no_other_model(finished_study, planned, add_lab_netwo
     add_lab_network(finished_study, layers="conv,penultimate")
     pixels = {f"resources/pixels/{stimuli}/64x64-bicubic.npy" for stimuli in ("datasets/mine", "benchmarks/simulated")}
     jobs = jobs_of("lab", "conv", "penultimate") | weights_of("lab") | pixels
-    assert planned(finished_study) == jobs | AFTER_THE_LAST_JOB
+    assert planned(finished_study) == jobs | AFTER_THE_LAST_JOB | {"results/best_layers/lab.csv"}
 
 
 def test_settings_that_change_no_number_run_nothing(finished_study, job_counts, configure):
@@ -343,7 +350,7 @@ def test_components_are_chosen_where_asked_and_written(finished_study, run_snake
     configure(finished_study, memorability={"components": "auto"})
     scored = {path for path in planned(finished_study) if path.startswith(("results/memorability/", "results/brain/"))}
     assert scored == {
-        f"results/memorability/mine/tiny/{layer}.csv" for layer in ("conv1.0", "layer2.0.act2", "penultimate")
+        path for path in jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate") if "/memorability/" in path
     }
     code, output = run_snakemake(finished_study, "--cores", "2", "--quiet", "rules")
     assert code == 0, output
@@ -389,9 +396,9 @@ def test_settings_that_change_numbers_run_what_they_change(finished_study, plann
 
 def test_another_version_of_a_step_runs_what_it_is_of(finished_study, planned):
     versions = finished_study / "workflow/memscore/versions.py"
-    versions.write_text(versions.read_text().replace('"brain": (1,', '"brain": (2,'))
+    versions.write_text(re.sub(r'"brain": \(\d+', '"brain": (99', versions.read_text()))
     jobs = jobs_of("tiny", "conv1.0", "layer2.0.act2", "penultimate")
-    expected = {path for path in jobs if "brain" in path} | AFTER_THE_LAST_JOB - {"results/memorability.csv"}
+    expected = {path for path in jobs if "brain" in path} | AFTER_THE_LAST_JOB - AFTER_MEMORABILITY
     assert planned(finished_study) == expected
 
 
@@ -422,8 +429,8 @@ def test_layers_per_job_changed_half_way(finished_original, finished_study, run_
     assert planned(finished_study) == set()
     for layer in ("conv1.0", "layer2.0.act2"):
         (finished_study / f"results/memorability/mine/tiny/{layer}.csv").unlink()
-    run = "results/memorability/mine/tiny/conv1.0..layer2.0.act2.csv"
-    assert planned(finished_study) == {run} | AFTER_THE_LAST_JOB - {"results/brain.csv"}
+    run = {f"results/memorability/mine/tiny/conv1.0..layer2.0.act2.{suffix}" for suffix in ("csv", "npz")}
+    assert planned(finished_study) == run | AFTER_THE_LAST_JOB - {"results/brain.csv"}
     code, output = run_snakemake(finished_study, "--cores", "2", "--quiet", "rules")
     assert code == 0, output
     for table in TABLES:
@@ -542,9 +549,9 @@ def overlap(tiny_study, run_snakemake):
     """overlap(*arguments): whether two jobs of a network, which do nothing for two seconds, ran at once."""
     for name in ("memorability", "brain"):
         script = "import time\nstart = time.time()\ntime.sleep(2)\n"
-        script += "open(snakemake.output[0], 'w').write(f'{start},{time.time()}')\n"
+        script += "for output in snakemake.output:\n    open(output, 'w').write(f'{start},{time.time()}')\n"
         (tiny_study / f"workflow/scripts/scores/{name}.py").write_text(script)
-    targets = [path for path in jobs_of("tiny", "conv1.0", "penultimate") if "memorability" in path]
+    targets = [path for path in jobs_of("tiny", "conv1.0", "penultimate") if re.search("memorability.*csv", path)]
 
     def run(*arguments) -> bool:
         code, output = run_snakemake(tiny_study, "--cores", "2", "--force", *arguments, "--", *targets)

@@ -155,9 +155,12 @@ def check_benchmarks(brain: Mapping) -> None:
 def splits_of(dataset: Mapping) -> list[str]:
     """Names of the splits that a data set will have: those of its own table, or those that are made."""
     if "table" in dataset:
-        with open(dataset["table"], encoding="utf-8", errors="replace") as file:
-            head = file.readline() + file.readline()  # The first may say by what the columns are separated.
-        own = re.findall(r"\bsplit_[0-9]+\b", head.lower())
+        with open(dataset["table"], encoding="utf-8-sig", errors="replace") as file:
+            header = file.readline().lower()
+            if header.startswith("sep="):  # Excel's, before the header
+                header = file.readline().lower()
+        columns = (column.strip(' \t\n"') for column in re.split("[,;\t]", header))
+        own = [column for column in columns if re.fullmatch("split_[0-9]+", column)]
         if own:
             return own
     return [f"split_{k + 1}" for k in range(dataset.get("n_splits", N_SPLITS))]

@@ -173,7 +173,13 @@ def read_frame(path: str | Path):
     if wrong := cut_short(raw):
         Path(path).unlink(missing_ok=True)
         raise InputError(f"{path}: {wrong}; it is removed: give the same command again, which makes it anew")
-    return pd.read_csv(BytesIO(raw), dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=[""])
+    return pd.read_csv(
+        BytesIO(raw),
+        dtype=dict.fromkeys(NAMES, str),
+        keep_default_na=False,
+        na_values=[""],
+        float_precision="round_trip",
+    )
 
 
 def cut_short(raw: bytes) -> str | None:

@@ -43,7 +43,7 @@ def tables():
     """The same of the study's end: tables, figures and the front page."""
     named = {
         "layers.csv figures/along_depth.svg provenance.json summary.rst": True,
-        "memorability.csv": STUDY.dataset,
+        "memorability.csv best_layers.csv": STUDY.dataset,
         "brain.csv": STUDY.benchmarks(),
         "correlations.csv figures/relation.svg": STUDY.relates,
         "finetuned.csv beside_published.csv figures/training_curves.svg figures/beside_published.svg": STUDY.tuned,

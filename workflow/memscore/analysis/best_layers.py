@@ -95,7 +95,15 @@ def ahead(a: pd.DataFrame, b: pd.DataFrame, confidence: float = CONFIDENCE) -> d
         return float(np.mean(known)) if known else np.nan
 
     everything = np.ones(len(both), bool)
-    found = {"n_images": both["stimulus_id"].nunique(), "a": rho(of_a, everything), "b": rho(of_b, everything)}
+    # Of one that says the same of all images no ρ is defined, nor whether another is better.
+    said = [[rank_correlation(each[rows], observed[rows]) for each in (of_a, of_b)] for rows in of_trainings]
+    of_trainings = [rows for rows, rhos in zip(of_trainings, said, strict=True) if np.isfinite(rhos).all()]
+    found = {
+        "n_trainings": len(of_trainings),
+        "n_images": both["stimulus_id"].nunique(),
+        "a": rho(of_a, everything),
+        "b": rho(of_b, everything),
+    }
     several = [image_groups(both["stimulus_id"])]
     if both["split"].nunique() >= intervals.FEWEST_UNITS:
         several.append(intervals.Units("splits", both["split"].to_numpy()))
@@ -128,6 +136,7 @@ def controls(best: pd.DataFrame, predicted: Mapping[str, pd.DataFrame], trained:
     for control in untrained:
         a, b = (predicted[name].assign(training=predicted[name]["split"]) for name in (model, control))
         found = ahead(a, b, 1 - (1 - CONFIDENCE) / len(untrained))
+        del found["n_trainings"]
         rows.append(
             {"model": model, "control": control, "trained_rho": found.pop("a"), "control_rho": found.pop("b")} | found
         )
@@ -152,6 +161,6 @@ def against(heads: Mapping[tuple[str, int], pd.DataFrame], predicted: Mapping[st
     for scope in [None, *models]:
         mine, theirs = (table if scope is None else table[table["model"] == scope] for table in (a, b))
         found = ahead(mine, theirs)
-        row = {"model": scope or "all networks", "n_trainings": mine["training"].nunique()}
+        row = {"model": scope or "all networks"}
         rows.append(row | {"head_rho": found.pop("a"), "best_layer": found.pop("b")} | found)
     return pd.DataFrame(rows, columns=list(AGAINST))

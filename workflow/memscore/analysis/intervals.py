@@ -25,8 +25,8 @@ FEWEST_UNITS = 4
 STRETCH, MOST_STRETCHES = 2, 20
 # A smooth curve along depth: a polynomial of at most this degree, and of one degree less for each so many layers less.
 SMOOTH_DEGREE, LAYERS_PER_DEGREE = 5, 5
-# An interval as wide as this says nothing of a correlation, which lies between -1 and 1.
-SAYS_NOTHING = 1.8
+# An interval that holds this share of what is possible says nothing.
+SAYS_NOTHING = 0.9
 LARGEST_R = 1 - 1e-12
 
 
@@ -137,13 +137,16 @@ def widest(statistic: Callable[[np.ndarray], np.ndarray], several: Sequence[Unit
 
 def of_correlations(bounds: np.ndarray) -> np.ndarray:
     """Bounds on Fisher's z, array (3, n), as those of correlations; NaN where the interval says nothing."""
-    return telling(np.tanh(bounds))
+    return telling(np.tanh(bounds), 2)
 
 
-def telling(bounds: np.ndarray) -> np.ndarray:
-    """Bounds (3, n) of correlations, or of their differences, without those of intervals that say nothing."""
+def telling(bounds: np.ndarray, possible: float) -> np.ndarray:
+    """Bounds (3, n) without those of intervals that say nothing.
+
+    possible : how far apart values can lie, 2 of correlations and 4 of their differences
+    """
     low, value, high = bounds
-    says_something = high - low < SAYS_NOTHING
+    says_something = high - low < SAYS_NOTHING * possible
     return np.stack([np.where(says_something, low, np.nan), value, np.where(says_something, high, np.nan)])
 
 

@@ -20,6 +20,7 @@ DIFFERENCE_COLUMNS = (
     "n_models",
     "n_layers",
     "interval_over",
+    "n_units",
     "difference",
     "difference_low",
     "difference_high",
@@ -54,7 +55,8 @@ def relate(layers: pd.DataFrame, benchmarks: list[str]) -> pd.DataFrame:
 
     Intervals are of `intervals.jackknife` on Fisher's z, over networks or with few over stretches of depth;
     `interval_over` says which. That of `partial` is the wider of both, as networks may share what depth does not
-    explain. All hold together in 95% of studies, for all benchmarks and, of controls, for all of them (Bonferroni).
+    explain. Those of a scope hold together in 95% of studies for all benchmarks and, of controls, for all of them
+    (Bonferroni).
     """
     trained = layers[layers["trained"]]
     scopes = [(ALL_TRAINED, trained)] if len(trained) else []
@@ -114,7 +116,7 @@ class Pairs:
         """Columns of `relate` on one benchmark."""
         a, b = self.values
         bounds = intervals.jackknife(lambda rows: fisher_z(both_correlations(a[rows], b[rows])), self.units, confidence)
-        found = {"interval_over": self.units.over}
+        found = {"interval_over": self.units.over, "n_units": len(set(self.units.names))}
         found |= _columns(("spearman", "pearson"), intervals.of_correlations(bounds))
         partial = intervals.widest(
             lambda rows: np.array([fisher_z(self._partial(rows, 1))]), self.given_depth, confidence
@@ -132,9 +134,11 @@ class Pairs:
         def partial(rows: np.ndarray) -> np.ndarray:
             return np.array([self._partial(rows, 1) - self._partial(rows, 2)])
 
-        found = {"interval_over": self.units.over}
-        found |= _columns(("difference",), intervals.telling(intervals.jackknife(difference, self.units, confidence)))
-        partial = intervals.telling(intervals.widest(partial, self.given_depth, confidence))
+        found = {"interval_over": self.units.over, "n_units": len(set(self.units.names))}
+        found |= _columns(
+            ("difference",), intervals.telling(intervals.jackknife(difference, self.units, confidence), 4)
+        )
+        partial = intervals.telling(intervals.widest(partial, self.given_depth, confidence), 4)
         return found | _columns(("partial_difference",), partial)
 
     def _partial(self, rows: np.ndarray, which: int) -> float:
@@ -225,4 +229,4 @@ def _over_networks(values: np.ndarray, confidence: float) -> np.ndarray:
     if len(others) == 1:
         return found
     difference = intervals.jackknife(lambda rows: -np.diff(each(rows)), units, confidence)
-    return np.hstack([found, intervals.telling(difference)])
+    return np.hstack([found, intervals.telling(difference, 4)])

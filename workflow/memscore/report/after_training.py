@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from memscore.analysis.intervals import FEWEST_NETWORKS
 from memscore.report.answer import called, count, interval, listed
 from memscore.report.markup import heading, list_table
 
@@ -42,6 +43,8 @@ def section(
 def beats(against: pd.DataFrame) -> str:
     """Whether the networks' own predictions beat a linear read-out of the networks as they were, for certain."""
     row = against.iloc[0]
+    if pd.isna(row["difference"]):
+        return "Which layer to set it beside is not known, since no validation images chose one."
     numbers = f"mean ρ on test images {row['head_rho']:.2f} against {row['best_layer']:.2f} in "
     numbers += f"{count(row['n_trainings'], 'training')}, difference {interval(row, 'difference')}"
     layer = "PLS on the network as it was, of the layer that is best on validation images"
@@ -111,14 +114,15 @@ def models(finetuned: pd.DataFrame) -> str:
 
 def recognition(networks: pd.DataFrame, benchmarks: Sequence[str]) -> str:
     """Whether likeness to the brain goes with memorability more than with object recognition, over networks."""
-    most = int(networks["n_networks"].max())
-    if networks["difference_low"].isna().all():
+    after, most = networks[networks["when"] == "after"], int(networks["n_networks"].max())
+    if after["difference_low"].isna().all():
+        more = "; five or more could begin to" if most < FEWEST_NETWORKS else ": their intervals say nothing"
         return (
             f"**Object recognition**: {count(most, 'network')} with a known accuracy cannot tell whether likeness to "
-            "the brain goes with memorability or with object recognition; five or more could begin to."
+            f"the brain goes with memorability or with object recognition{more}."
         )
     said = []
-    for _, row in networks[networks["when"] == "after"].dropna(subset=["difference_low"]).iterrows():
+    for _, row in after.iterrows():
         low, high = row["difference_low"], row["difference_high"]
         how = "more with memorability" if low > 0 else "more with object recognition" if high < 0 else ""
         name = called(row["benchmark"], benchmarks)
@@ -147,7 +151,7 @@ def beside_table(beside: pd.DataFrame) -> str:
     rows = [["Predictor", "ρ", "Protocol", "Source"]]
     for _, row in beside.sort_values("spearman", ascending=False, kind="stable").iterrows():
         spread = "" if pd.isna(row["lowest"]) else f" ({row['lowest']:.2f} to {row['highest']:.2f})"
-        rows.append([row["predictor"], f"{row['spearman']:.2f}{spread}", row["protocol"], row["source"]])
+        rows.append([row["predictor"], f"{_number(row['spearman'])}{spread}", row["protocol"], row["source"]])
     return list_table("Beside other predictors: ρ (range over splits)", rows)
 
 

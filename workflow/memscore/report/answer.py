@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from memscore.analysis.intervals import FEWEST_NETWORKS
+from memscore.analysis.intervals import FEWEST_NETWORKS, FEWEST_UNITS
 from memscore.analysis.statistics import ranked
 from memscore.names import region
 
@@ -65,6 +65,8 @@ def finding(row: pd.Series, area: str, ahead: bool) -> str:
     low, high = row["spearman_low"], row["spearman_high"]
     if low <= 0 <= high:
         why = "the interval holds zero, so it is not certain that they go together"
+    elif max(row["spearman"] * row["partial_low"], row["spearman"] * row["partial_high"]) < 0:
+        why = "at equal depth it is the other way round, so depth, and not the area, makes the one or the other"
     elif row["partial_low"] <= 0 <= row["partial_high"]:
         why = "at equal depth the interval holds zero, so both may change along depth and have nothing else in common"
     elif pd.notna(row["partial_low"]):
@@ -76,12 +78,13 @@ def finding(row: pd.Series, area: str, ahead: bool) -> str:
 
 def holds(row: pd.Series, sign: int) -> bool:
     """Whether a relation of this sign is there for certain: its interval excludes zero at equal depth, and as it is,
-    where there is one; and shifted profiles, where layers are enough to shift, do not reach it."""
+    but where layers make up too few stretches of depth for one; and shifted profiles, where layers are enough to shift,
+    do not reach it."""
 
     def beyond_zero(name: str) -> bool:
         return min(sign * row[f"{name}_low"], sign * row[f"{name}_high"]) > 0
 
-    as_it_is = pd.isna(row["spearman_low"]) or beyond_zero("spearman")
+    as_it_is = sign * row["spearman"] > 0 and (row["n_units"] < FEWEST_UNITS or beyond_zero("spearman"))
     reached = row["shifted_high" if sign > 0 else "shifted_low"]
     return bool(as_it_is and beyond_zero("partial") and (pd.isna(reached) or sign * (row["spearman"] - reached) >= 0))
 
@@ -108,15 +111,16 @@ def over(pooled: pd.DataFrame) -> str:
         )
     if pooled[["spearman_low", "partial_low"]].isna().any(axis=None):
         text += (
-            " There is no interval where layers are few, or so like their neighbours that they make up fewer than four "
-            "stretches of depth that are independent."
+            " There is no interval where layers are so few, or so like their neighbours, that they make up fewer than "
+            "four independent stretches of depth, or where it would say nothing."
         )
     return text.strip()
 
 
 def leads(difference: pd.Series) -> bool:
     """Whether the best area is ahead of another for certain, as it is and at equal depth."""
-    return bool(difference["partial_difference_low"] > 0) and not difference["difference_low"] <= 0
+    as_it_is = difference["n_units"] < FEWEST_UNITS or difference["difference_low"] > 0
+    return bool(as_it_is and difference["partial_difference_low"] > 0)
 
 
 def order(differences: pd.DataFrame, others: pd.DataFrame, names: dict[str, str]) -> str:
@@ -140,6 +144,7 @@ def less_like(others: pd.DataFrame, names: dict[str, str]) -> str:
 
 def control_predicts(controls: pd.DataFrame) -> str:
     """Whether untrained controls predict memorability as well (`controls.csv`); empty without controls."""
+    controls = controls if controls.empty else controls.dropna(subset=["difference"])
     if controls.empty:
         return ""
     nearest = controls.loc[controls["difference"].idxmin()]
@@ -169,11 +174,11 @@ def control_relates(layers: pd.DataFrame, correlations: pd.DataFrame, best: pd.S
     low, high = apart(best, control, name)
     if pd.isna(low):
         return f"{text}."
-    text += f", {best[name] - control[name]:.2f} [{low:.2f}, {high:.2f}] less than trained"
+    text += f"; trained less untrained is {best[name] - control[name]:.2f} [{low:.2f}, {high:.2f}]"
     if low > 0:
         return f"{text}."
-    there = " and there the interval excludes zero too, so that it need not come from training"
-    return f"{text}: not certainly less{',' + there if control[f'{name}_low'] > 0 else ''}."
+    there = ", and there the interval excludes zero too, so that it need not come from training"
+    return f"{text}: not certainly more{there if holds(best, 1) and control[f'{name}_low'] > 0 else ''}."
 
 
 def apart(a: pd.Series, b: pd.Series, name: str) -> tuple[float, float]:

@@ -46,6 +46,10 @@ RECORDINGS = {"cowley2023": "**The brain is real:** neurons of macaque V4 shown 
 BRAINSCORE = "**The brain is real:** recordings of {sets}, as Brain-Score publishes them."
 
 
+# What is said of the highest of many scores on the same images.
+MANY = " (the highest of many on these test images, so a little high)"
+
+
 def banner(simulated: Mapping[str, bool]) -> str:
     """What figures say about simulated halves of the study; empty where all is real."""
     made_up = [half for half in ("brain", "viewers") if simulated[half]]
@@ -112,7 +116,7 @@ def most_similar(layers: pd.DataFrame, benchmark: str) -> str:
 
 def best_predictor(layers: pd.DataFrame, controls: pd.DataFrame) -> str:
     """Which trained layer predicts memorability best, and whether untrained controls stay behind."""
-    found = f"**Memorability**: {highest(layers, 'memorability', 'predicts it best', 'ρ')}"
+    found = f"**Memorability**: {highest(layers, 'memorability', 'predicts it best', 'ρ', MANY)}"
     return " ".join(filter(None, [found, control_predicts(controls)]))
 
 
@@ -148,8 +152,8 @@ def relation_table(correlations: pd.DataFrame) -> str:
             of = {benchmark: interval(row, name) for benchmark, row in known.iterrows()}
             rows.append([label, *(of.get(benchmark, "–") for benchmark in benchmarks)])
     return list_table(
-        "Spearman over layers, and given depth (a smooth curve), with intervals that all hold in 95% of studies; over "
-        "networks, or of fewer than five over stretches of depth",
+        "Spearman over layers, and given depth (a smooth curve); intervals are over networks, or of fewer than five "
+        "over stretches of depth, and those of a row hold for all areas at once in 95% of studies",
         rows,
     )
 

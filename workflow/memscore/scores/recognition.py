@@ -20,7 +20,8 @@ def top1(
     Classes are the folders in the order of their names (n01440764 is the first), as torchvision's ImageFolder and timm
     have them; images go in as timm evaluates the network, cropped and scaled by its own configuration.
 
-    NaN where the network knows another number of classes. Raises InputError where there are no such folders.
+    NaN where the network knows another number of classes, or its weights came without its classifier. Raises
+    InputError where there are no such folders.
     """
     import timm
     from torchvision.datasets import ImageFolder
@@ -30,7 +31,8 @@ def top1(
         images = ImageFolder(str(folder), transform)
     except FileNotFoundError as error:
         raise InputError(f"object_recognition: {folder}: no folder per class with images in it ({error})") from error
-    if len(images.classes) != model.num_classes:
+    whole = all(parameter.isfinite().all() for parameter in model.parameters())
+    if len(images.classes) != model.num_classes or not whole:
         return float("nan"), len(images)
     model, right, done = model.eval().to(device, memory_format=torch.channels_last), 0, 0
     with torch.inference_mode():

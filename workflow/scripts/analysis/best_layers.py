@@ -1,6 +1,8 @@
+from collections import defaultdict
 from pathlib import Path
 
 from memscore.analysis import best_layers
+from memscore.errors import InputError
 from memscore.files import read_frame, write_frame
 from memscore.job import job
 from memscore.scores.memorability import read_best
@@ -10,11 +12,19 @@ from memscore.stimuli.tables import read_table
 with job(snakemake) as say:
     given, trained, predicted = snakemake.input, snakemake.params.trained, {}
     stimuli = read_table(given.stimuli[0])
-    best = best_layers.choose(read_frame(given.memorability[0]))
-    for model, file in zip(trained, snakemake.output.predicted, strict=True):
-        of_jobs = [read_best(each) for each in given.best if Path(each).parent.name == model]
-        of_model = best[best["model"] == model]
+    best, files = best_layers.choose(read_frame(given.memorability[0])), defaultdict(list)
+    for file in map(Path, given.best):
+        files[file.parent.name].append(file)
+    for model, output in zip(trained, snakemake.output.predicted, strict=True):
+        of_model, of_jobs = best[best["model"] == model], map(read_best, files[model])
         predicted[model] = best_layers.predictions(of_model, of_jobs, stimuli, memorability_scores(stimuli))
-        write_frame(file, predicted[model])
+        if set(of_model["split"]) != set(predicted[model]["split"]):
+            for file in files[model]:
+                file.unlink()
+            raise InputError(
+                f"{files[model][0].parent}: predictions (.npz) are not of the layers in the tables beside them; "
+                "removed: give the same command again, which makes them anew"
+            )
+        write_frame(output, predicted[model])
     write_frame(snakemake.output.table, best)
     write_frame(snakemake.output.controls, best_layers.controls(best, predicted, trained))
