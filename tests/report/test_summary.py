@@ -288,8 +288,8 @@ AS_WELL = """Untrained controls are not certainly worse at predicting memorabili
         (
             [STAYS],
             ((0.75, 0.26, 0.93), NONE),
-            f"""{BEHIND} {CONTROL} is 0.75 [0.26, 0.93]; trained less untrained is -0.32 [-0.74, 0.27]: not certainly more,
-            and there the interval excludes zero too, so that it need not come from training.""",
+            f"""{BEHIND} {CONTROL} is 0.75 [0.26, 0.93]; trained less untrained is -0.32 [-0.74, 0.27]: not certainly
+            more, and there the interval excludes zero too, so that it need not come from training.""",
         ),
         (
             [STAYS],
