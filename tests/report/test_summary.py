@@ -41,8 +41,7 @@ def test_brain_alone_tells_the_most_similar_layer_and_the_control():
 def test_memorability_alone_tells_the_best_predictor_and_the_control():
     page = half(make_layers(memorability=True), dataset="photos")
     assert (
-    assert f"``middle`` of net predicts it best: ρ = 0.60{summary.MANY}, at depth 0.50. Untrained, net-untrained" in page
-        in page
+        f"``middle`` of net predicts it best: ρ = 0.60{summary.MANY}, at depth 0.50. Untrained, net-untrained" in page
     )
     assert "brain" not in page.lower()
 
