@@ -61,8 +61,8 @@ def test_networks_are_tuned_and_take_the_road_of_all(trained_study, run_snakemak
         assert table.loc[split, "simulated.IT.raw_after"] != table.loc[split, "simulated.IT.raw_before"]
         epochs = pd.read_csv(trained_study / f"results/finetune/tiny/split_{split}.epochs.csv")
         assert list(epochs["epoch"]) == [1, 2]
-    best = pd.read_csv(trained_study / "results/best_layers.csv").set_index("split")
-    assert list(table["best_layer_before"]) == list(best["test_rho"])
+    best = pd.read_csv(trained_study / "results/best_layers.csv")
+    assert list(table["best_layer_before"]) == list(best.loc[best["model"] == "tiny", "test_rho"])
     with safe_open(trained_study / WEIGHTS, "pt") as file:
         assert '"num_classes": 1' in file.metadata()["options"]
         assert "validation_rho" in file.metadata()["finetuned"]
