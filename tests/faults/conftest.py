@@ -26,8 +26,8 @@ def unscored(study):
 
 @pytest.fixture
 def one_unscored(study):
-    """Without one layer's score of memorability, and the table of them."""
-    for path in (TABLE, JOBS[0]):
+    """Without one layer's score of memorability and its predictions, and the table of them."""
+    for path in (TABLE, JOBS[0], JOBS[0].replace(".csv", ".npz")):
         (study / path).unlink()
     return study
 
