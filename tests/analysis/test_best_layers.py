@@ -39,6 +39,9 @@ def test_predictions_are_of_the_best_layer_of_all_jobs():
         "memorability": [2.0, 0.0, 6.0, 5.0],
         "predicted": [6.0, 6.0, 5.0, 5.0],
     }
+    # Whatever the order of the table's columns: jobs have their splits in that of the numbers.
+    turned = stimuli[["stimulus_id", "split_2", "split_1"]]
+    pd.testing.assert_frame_equal(best_layers.predictions(best, jobs, turned, observed), found)
     assert list(best_layers.predictions(best[:0], jobs, stimuli, observed)) == list(best_layers.PREDICTED)
 
 

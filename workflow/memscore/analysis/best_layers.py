@@ -4,6 +4,7 @@ Two predictors are compared image by image: both have predicted the same ones.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
 
 import numpy as np
 import pandas as pd
@@ -11,20 +12,14 @@ import pandas as pd
 from memscore.analysis import intervals
 from memscore.analysis.intervals import CONFIDENCE
 from memscore.correlation import rank_correlation
+from memscore.stimuli.tables import split_columns
 
 # Test images are left out in so many groups: leaving out each of LaMem's by itself would take hours and say the same.
 MOST_GROUPS = 50
 PREDICTED = ("split", "layer", "stimulus_id", "memorability", "predicted")
 DIFFERENCE = ("difference", "difference_low", "difference_high")
 CONTROLS = ("model", "control", "n_images", "trained_rho", "control_rho", *DIFFERENCE)
-AGAINST = (
-    "model",
-    "n_trainings",
-    "n_images",
-    "head_rho",
-    "best_layer",
-    *DIFFERENCE,
-)
+AGAINST = ("model", "n_trainings", "n_images", "head_rho", "best_layer", *DIFFERENCE)
 
 
 def choose(memorability: pd.DataFrame) -> pd.DataFrame:
@@ -43,13 +38,9 @@ def choose(memorability: pd.DataFrame) -> pd.DataFrame:
             if known.empty:
                 continue
             best = known.loc[known[f"validation_split_{split}"].idxmax()]
+            rho = {"validation_rho": best[f"validation_split_{split}"], "test_rho": best[f"memorability_split_{split}"]}
             row = {"model": model, "split": int(split), "layer": best["layer"]}
-            row |= {"components": int(best[f"components_split_{split}"])}
-            row |= {
-                "validation_rho": best[f"validation_split_{split}"],
-                "test_rho": best[f"memorability_split_{split}"],
-            }
-            rows.append(row)
+            rows.append(row | {"components": int(best[f"components_split_{split}"])} | rho)
     return pd.DataFrame(rows, columns=["model", "split", "layer", "components", "validation_rho", "test_rho"])
 
 
@@ -64,9 +55,8 @@ def predictions(
     stimuli : the stimulus table; observed : memorability of each split (n_splits, n_stimuli)
     """
     layer_of, rows = best.set_index("split")["layer"], [pd.DataFrame(columns=list(PREDICTED))]
-    columns = [name for name in stimuli if name.startswith("split_")]
     for layers, predicted in of_jobs:
-        for column, layer, values, scores in zip(columns, layers, predicted, observed, strict=True):
+        for column, layer, values, scores in zip(split_columns(stimuli), layers, predicted, observed, strict=True):
             split, tested = int(column.removeprefix("split_")), (stimuli[column] == "test").to_numpy()
             if layer and layer_of.get(split) == layer:
                 values = (split, layer, stimuli.loc[tested, "stimulus_id"], scores[tested], values[tested])
@@ -94,16 +84,13 @@ def ahead(a: pd.DataFrame, b: pd.DataFrame, confidence: float = CONFIDENCE) -> d
         known = [rank_correlation(predicted[each], observed[each]) for each in chosen if len(each) > 2]
         return float(np.mean(known)) if known else np.nan
 
-    everything = np.ones(len(both), bool)
     # Of one that says the same of all images no ρ is defined, nor whether another is better.
     said = [[rank_correlation(each[rows], observed[rows]) for each in (of_a, of_b)] for rows in of_trainings]
-    of_trainings = [rows for rows, rhos in zip(of_trainings, said, strict=True) if np.isfinite(rhos).all()]
-    found = {
-        "n_trainings": len(of_trainings),
-        "n_images": both["stimulus_id"].nunique(),
-        "a": rho(of_a, everything),
-        "b": rho(of_b, everything),
-    }
+    defined = [bool(np.isfinite(rhos).all()) for rhos in said]
+    of_trainings, said = (list(compress(each, defined)) for each in (of_trainings, said))
+    reached = np.mean(said, axis=0) if said else (np.nan, np.nan)
+    found = {"n_trainings": len(said), "n_images": both["stimulus_id"].nunique()}
+    found |= dict(zip("ab", map(float, reached), strict=True))
     several = [image_groups(both["stimulus_id"])]
     if both["split"].nunique() >= intervals.FEWEST_UNITS:
         several.append(intervals.Units("splits", both["split"].to_numpy()))
