@@ -34,7 +34,7 @@ LARGEST_R = 1 - 1e-12
 class Units:
     """What is left out at a time.
 
-    over : `networks` or `depth`
+    over : what the names are of: `networks`, `depth`, or of predictions `images` or `splits`
     names : of each row, what it is left out with, array (n,)
     times : what a jackknife's error falls short by, since neighbouring stretches still have something in common
     """
@@ -59,7 +59,7 @@ def stretches(models: np.ndarray, depth: np.ndarray, *series: np.ndarray, n_fitt
 
     Where not even four stretches are long enough, all layers are one unit, of which no interval comes.
     """
-    n_layers = len(models) / max(len(pd.unique(models)), 1)
+    n_layers = layers_per_network(models)
     common = correlation_length(models, depth, series, n_fitted)
     n = int(min(n_layers / (STRETCH * common), MOST_STRETCHES))
     if n < FEWEST_UNITS or n_layers <= n_fitted:
@@ -94,13 +94,9 @@ def autocorrelation(models: np.ndarray, depth: np.ndarray, values: np.ndarray, n
     Corrected for the mean, or the curve of `n_fitted` terms, that is estimated from the same few layers (Kendall 1954,
     Biometrika 41:403).
     """
-    ranks = rankdata(values)
-    profiles = [
-        ranks[models == model][np.argsort(depth[models == model], kind="stable")] for model in pd.unique(models)
-    ]
-    profiles = [profile - profile.mean() for profile in profiles]
-    n_layers = sum(map(len, profiles)) / max(len(profiles), 1)
-    variance = sum(profile @ profile for profile in profiles) / max(sum(map(len, profiles)), 1)
+    profiles = [profile - profile.mean() for profile in along_depth(models, depth, rankdata(values))]
+    n_layers = layers_per_network(models)
+    variance = sum(profile @ profile for profile in profiles) / max(len(models), 1)
     if not variance:
         return np.empty(0)
     found = []
@@ -109,6 +105,18 @@ def autocorrelation(models: np.ndarray, depth: np.ndarray, values: np.ndarray, n
         r = sum(a @ b for a, b in pairs) / sum(len(a) for a, _ in pairs) / variance
         found.append(r + (max(n_fitted, 1) + 3 * max(r, 0)) / n_layers)
     return np.array(found)
+
+
+def layers_per_network(models: np.ndarray) -> float:
+    """Mean over networks; models : of each layer, array (n_layers,)"""
+    return len(models) / max(len(pd.unique(models)), 1)
+
+
+def along_depth(models: np.ndarray, depth: np.ndarray, values: np.ndarray) -> list[np.ndarray]:
+    """The values (n_layers,) of each network's layers, the first layer first."""
+    order = np.lexsort((depth, models))
+    starts = np.flatnonzero(models[order][1:] != models[order][:-1]) + 1
+    return np.split(values[order], starts) if len(values) else []
 
 
 def jackknife(statistic: Callable[[np.ndarray], np.ndarray], units: Units, confidence: float) -> np.ndarray:
@@ -157,7 +165,7 @@ def fisher_z(r: np.ndarray) -> np.ndarray:
 
 def smooth(models: np.ndarray, depth: np.ndarray) -> np.ndarray:
     """What curves along depth are made of, one for all networks: Legendre polynomials, array (n_layers, n_terms)."""
-    n_layers = len(models) / max(len(pd.unique(models)), 1)
+    n_layers = layers_per_network(models)
     degree = int(np.clip(n_layers / LAYERS_PER_DEGREE, 1, SMOOTH_DEGREE))
     return np.polynomial.legendre.legvander(2 * depth - 1, degree)
 
@@ -171,8 +179,6 @@ def without_depth(curves: np.ndarray, values: np.ndarray) -> np.ndarray:
 def shifted(models: np.ndarray, depth: np.ndarray, a: np.ndarray, b: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Spearman of a with b after a was shifted along depth by these shares of it, in a circle and in all networks
     alike: array (n_shares,). Shifted profiles are as smooth as they were, and have nothing to do with each other."""
-    order = np.lexsort((depth, models))
-    starts = np.flatnonzero(np.r_[True, models[order][1:] != models[order][:-1]])
-    profiles = np.split(rankdata(a)[order], starts[1:])
+    profiles, others = (along_depth(models, depth, rankdata(values)) for values in (a, b))
     moved = [np.concatenate([np.roll(p, round(share * len(p))) for p in profiles]) for share in shares]
-    return pearson(np.stack(moved, 1), np.repeat(rankdata(b)[order][:, None], len(shares), 1))
+    return pearson(np.stack(moved, 1), np.repeat(np.concatenate(others)[:, None], len(shares), 1))

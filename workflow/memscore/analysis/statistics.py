@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from memscore.analysis import intervals
-from memscore.analysis.intervals import CONFIDENCE, FEWEST_NETWORKS, fisher_z
+from memscore.analysis.intervals import CONFIDENCE, fisher_z
 from memscore.analysis.tables import similarity
 
 ALL_TRAINED = "all trained"
@@ -102,8 +102,7 @@ class Pairs:
         self.n_fitted = curves.shape[1]
         self.residuals = [intervals.without_depth(curves, each) for each in values]
         networks = intervals.networks(models)
-        stretches = intervals.stretches(models, depth, *values)
-        self.units = networks or stretches
+        self.units = networks or intervals.stretches(models, depth, *values)
         given_depth = intervals.stretches(models, depth, *self.residuals, n_fitted=self.n_fitted)
         self.given_depth = [given_depth, networks] if networks else [given_depth]
 
@@ -198,7 +197,7 @@ def relate_networks(finetuned: pd.DataFrame, benchmarks: Sequence[str]) -> pd.Da
     PLS on the penultimate layer; after it, with ρ of the network's own prediction. `top1` is that with accuracy of
     object recognition, `difference` the first less the second, over the same networks. Intervals are of a jackknife
     over networks (correlations on Fisher's z), paired, as the two correlations share the similarity, and hold together
-    for all benchmarks (Bonferroni); NaN below `FEWEST_NETWORKS`.
+    for all benchmarks (Bonferroni); NaN below `intervals.FEWEST_NETWORKS`.
     """
     means, rows = finetuned.groupby("model", sort=False).mean(numeric_only=True).dropna(axis=1, how="all"), []
     names = ["memorability", *(["top1", "difference"] if "top1" in means else [])]
@@ -221,10 +220,8 @@ def _over_networks(values: np.ndarray, confidence: float) -> np.ndarray:
     def each(rows: np.ndarray) -> np.ndarray:
         return np.array([both_correlations(likeness[rows], other[rows])[0] for other in others])
 
-    if len(values) < FEWEST_NETWORKS:
-        units = intervals.Units("networks", np.zeros(len(values), int))
-    else:
-        units = intervals.Units("networks", np.arange(len(values)))
+    n = len(values)
+    units = intervals.networks(np.arange(n)) or intervals.Units("networks", np.zeros(n, int))
     found = intervals.of_correlations(intervals.jackknife(lambda rows: fisher_z(each(rows)), units, confidence))
     if len(others) == 1:
         return found

@@ -14,8 +14,6 @@ from memscore.analysis.intervals import FEWEST_NETWORKS, FEWEST_UNITS
 from memscore.analysis.statistics import ranked
 from memscore.names import region
 
-# A control keeps up with a trained layer if it is less than so many standard errors of both behind it.
-STANDARD_ERRORS = 2
 # From which correlation on a smooth curve along depth is said to follow memorability.
 FOLLOWS = 0.5
 
@@ -186,19 +184,6 @@ def apart(a: pd.Series, b: pd.Series, name: str) -> tuple[float, float]:
     below = np.hypot(a[name] - a[f"{name}_low"], b[f"{name}_high"] - b[name])
     above = np.hypot(a[f"{name}_high"] - a[name], b[name] - b[f"{name}_low"])
     return a[name] - b[name] - below, a[name] - b[name] + above
-
-
-def keeps_up(control: pd.Series, trained: pd.Series, column: str) -> bool:
-    """Whether a control's layer is less than two standard errors over splits behind a trained one's in `column`, a
-    `<benchmark>.raw`."""
-    errors = [row[column.removesuffix(".raw") + ".error"] for row in (control, trained)]
-    return trained[column] - control[column] < STANDARD_ERRORS * np.hypot(*np.nan_to_num(errors)) + 1e-12
-
-
-def best_row(layers: pd.DataFrame, column: str) -> pd.Series | None:
-    """The row of the layer that is highest in `column`; None where none is scored."""
-    scored = layers.dropna(subset=[column])
-    return scored.loc[scored[column].idxmax()] if len(scored) else None
 
 
 def interval(row: pd.Series, name: str = "spearman") -> str:

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from memscore.analysis.tables import ceiling, similarity
 from memscore.correlation import said_of_ceiling
 from memscore.names import region, stimulus_set_of
 from memscore.report import after_training
-from memscore.report.answer import best_row, called, control_predicts, count, interval, keeps_up, relation
+from memscore.report.answer import called, control_predicts, count, interval, relation
 from memscore.report.markup import heading, list_table
 from memscore.stimuli.consistency import described
 
@@ -46,6 +47,8 @@ RECORDINGS = {"cowley2023": "**The brain is real:** neurons of macaque V4 shown 
 BRAINSCORE = "**The brain is real:** recordings of {sets}, as Brain-Score publishes them."
 
 
+# A control keeps up with a trained layer if it is less than so many standard errors of both behind it.
+STANDARD_ERRORS = 2
 # What is said of the highest of many scores on the same images.
 MANY = " (the highest of many on these test images, so a little high)"
 
@@ -140,6 +143,19 @@ def highest(layers: pd.DataFrame, column: str, claim: str, symbol: str, beside: 
             f"at depth {top['depth']:.2f}."
         )
     return text
+
+
+def keeps_up(control: pd.Series, trained: pd.Series, column: str) -> bool:
+    """Whether a control's layer is less than two standard errors over splits behind a trained one's in `column`, a
+    `<benchmark>.raw`."""
+    errors = [row[column.removesuffix(".raw") + ".error"] for row in (control, trained)]
+    return trained[column] - control[column] < STANDARD_ERRORS * np.hypot(*np.nan_to_num(errors)) + 1e-12
+
+
+def best_row(layers: pd.DataFrame, column: str) -> pd.Series | None:
+    """The row of the layer that is highest in `column`; None where none is scored."""
+    scored = layers.dropna(subset=[column])
+    return scored.loc[scored[column].idxmax()] if len(scored) else None
 
 
 def relation_table(correlations: pd.DataFrame) -> str:
