@@ -58,7 +58,7 @@ def predictors(rng, n_images, n_splits=1, better=0.0):
     return made
 
 
-@pytest.mark.parametrize("n_splits", [1, 5])
+@pytest.mark.parametrize("n_splits", [1, pytest.param(5, marks=pytest.mark.thorough)])
 def test_of_equals_none_is_called_better(n_splits):
     """300 studies of 60 test images: 15 intervals of the difference may exclude zero, 27 one time in a thousand."""
     rng, called = np.random.default_rng(n_splits), 0

@@ -4,14 +4,14 @@ Two predictors are compared image by image: both have predicted the same ones.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import compress
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
 from memscore.analysis import intervals
 from memscore.analysis.intervals import CONFIDENCE
-from memscore.correlation import rank_correlation
+from memscore.analysis.statistics import correlation
 from memscore.stimuli.tables import split_columns
 
 # Test images are left out in so many groups: leaving out each of LaMem's by itself would take hours and say the same.
@@ -76,25 +76,27 @@ def ahead(a: pd.DataFrame, b: pd.DataFrame, confidence: float = CONFIDENCE) -> d
     """
     keys = ["training", "split", "stimulus_id"]
     both = a.merge(b[[*keys, "predicted"]], on=keys, validate="1:1", suffixes=("", "_b")).reset_index(drop=True)
+    observed, *of = (both[name].to_numpy(float) for name in ("memorability", "predicted", "predicted_b"))
+
+    def of_training(rows: np.ndarray) -> list[float]:
+        ranks = rankdata(observed[rows])
+        return [correlation(rankdata(predicted[rows]), ranks) for predicted in of]
+
     of_trainings = [rows.to_numpy() for rows in both.groupby("training", sort=False).groups.values()]
-    observed, of_a, of_b = (both[name].to_numpy(float) for name in ("memorability", "predicted", "predicted_b"))
-
-    def rho(predicted: np.ndarray, rows: np.ndarray) -> float:
-        chosen = (training[rows[training]] for training in of_trainings)
-        known = [rank_correlation(predicted[each], observed[each]) for each in chosen if len(each) > 2]
-        return float(np.mean(known)) if known else np.nan
-
     # Of one that says the same of all images no ρ is defined, nor whether another is better.
-    said = [[rank_correlation(each[rows], observed[rows]) for each in (of_a, of_b)] for rows in of_trainings]
-    defined = [bool(np.isfinite(rhos).all()) for rhos in said]
-    of_trainings, said = (list(compress(each, defined)) for each in (of_trainings, said))
-    reached = np.mean(said, axis=0) if said else (np.nan, np.nan)
-    found = {"n_trainings": len(said), "n_images": both["stimulus_id"].nunique()}
-    found |= dict(zip("ab", map(float, reached), strict=True))
+    of_trainings = [rows for rows in of_trainings if np.isfinite(of_training(rows)).all()]
+
+    def means(chosen: np.ndarray) -> np.ndarray:
+        parts = (rows[chosen[rows]] for rows in of_trainings)
+        known = [of_training(rows) for rows in parts if len(rows) > 2]
+        return np.mean(known, axis=0) if known else np.full(2, np.nan)
+
+    found = {"n_trainings": len(of_trainings), "n_images": both["stimulus_id"].nunique()}
+    found |= dict(zip("ab", means(np.ones(len(both), bool)).tolist(), strict=True))
     several = [image_groups(both["stimulus_id"])]
     if both["split"].nunique() >= intervals.FEWEST_UNITS:
         several.append(intervals.Units("splits", both["split"].to_numpy()))
-    bounds = intervals.widest(lambda rows: np.array([rho(of_a, rows) - rho(of_b, rows)]), several, confidence)
+    bounds = intervals.widest(lambda chosen: -np.diff(means(chosen)), several, confidence)
     low, value, high = bounds[:, 0] if len(both) else [np.nan] * 3
     return found | {"difference": value, "difference_low": low, "difference_high": high}
 
