@@ -30,6 +30,7 @@ from runs import Run
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOW = ("Snakefile", "workflow", "config", "envs", "profiles", "slurm")
 N_IMAGES = 48
+NO_ACCOUNTS = "no accounts"  # of the Slurm that a test runs on
 
 LAB_NETWORK = """
 import os
@@ -97,7 +98,12 @@ def pytest_addoption(parser):
 
 def pytest_collection_modifyitems(items):
     """Fast tests first, those that run Snakemake after them: what is broken shows in minutes."""
-    items.sort(key=lambda item: [bool(item.get_closest_marker(name)) for name in ("thorough", "workflow", "slow")])
+
+    def late(item):
+        marked = [bool(item.get_closest_marker(name)) for name in ("thorough", "workflow", "slow")]
+        return [*marked, NO_ACCOUNTS in item.name]
+
+    items.sort(key=late)
 
 
 def pytest_runtest_logreport(report):
@@ -136,15 +142,26 @@ def real_data():
     return folder.resolve()
 
 
-@pytest.fixture
-def slurm(request, tmp_path_factory):
-    """A real Slurm on this machine (`slurm_machine.Slurm`), one that keeps accounts with a parameter `accounts`."""
-    accounts = getattr(request, "param", None) == "accounts"
+@pytest.fixture(scope="session")
+def slurm_session(request, tmp_path_factory):
+    """A Slurm for all tests in a row that want one with accounts, or, with the parameter `no accounts`, without."""
+    accounts = getattr(request, "param", None) != NO_ACCOUNTS
     if (reason := slurm_machine.why_not(accounts)) is not None:
         # Where a run is to show that it works, it must not pass by being left out.
         (pytest.fail if os.environ.get("MEMSCORE_SLURM") else pytest.skip)(reason)
     with slurm_machine.slurm_here(tmp_path_factory.mktemp("slurm"), accounts) as slurm:
         yield slurm
+
+
+@pytest.fixture
+def slurm(slurm_session):
+    """A real Slurm on this machine (`slurm_machine.Slurm`), without jobs of other tests.
+
+    `@pytest.mark.parametrize("slurm_session", ["no accounts"], indirect=True)` for one that keeps no accounts.
+    """
+    yield slurm_session
+    end_runs()
+    slurm_session.reset()
 
 
 @pytest.fixture(scope="session")
@@ -381,11 +398,15 @@ def rules(make_tiny_study, run_snakemake, once):
     return json.loads((once("rules", make) / "rules.json").read_text())
 
 
+def end_runs() -> None:
+    while Run.under_way:
+        Run.under_way.pop().kill()
+
+
 @pytest.fixture(autouse=True)
 def no_run_left():
     yield
-    while Run.under_way:
-        Run.under_way.pop().kill()
+    end_runs()
 
 
 @pytest.fixture(scope="session")

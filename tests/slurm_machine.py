@@ -1,10 +1,13 @@
 """A real Slurm on this machine, for tests: Debian's slurm-wlm and munge, stand-in GPUs, accounts if they are wanted.
 
-One node that passes for a larger one (`config_overrides`), two partitions. Slurm reads its configuration from
-/etc/slurm (Snakemake's executor clears SLURM_CONF), so a machine that has a Slurm of its own is left alone.
+One node that passes for a larger one (`config_overrides`). Slurm reads its configuration from /etc/slurm (Snakemake's
+executor clears SLURM_CONF), so a machine that has a Slurm of its own is left alone. Where nothing is said below, its
+settings are Slurm's defaults.
 """
 
+import fcntl
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -12,13 +15,16 @@ import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import psutil
+
 ETC = Path("/etc/slurm")
+CLUSTER = f"tests{os.getpid()}"  # no other's, by which the processes of jobs are known
 OURS = "# Written by memscore's tests; removed when they end."
 NODE = {"CPUs": 8, "RealMemory": 64000, "Gres": "gpu:2"}
-LONGEST = 600  # minutes, of a job in either partition
+LONGEST = 600  # minutes, of a job in any partition
 
 CONFIG = """{ours}
-ClusterName=tests
+ClusterName={cluster}
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={ports[0]}
 SlurmdPort={ports[1]}
@@ -34,33 +40,39 @@ SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.log
 SlurmdParameters=config_overrides
 ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+{memory}
 MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0,sched_min_interval=0
 SwitchType=switch/none
-ReturnToService=2
-JobRequeue=1
 KillWait=3
-MinJobAge=86400
-MessageTimeout=60
-SlurmdTimeout=300
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 JobAcctGatherType=jobacct_gather/linux
-JobAcctGatherFrequency=task=1
-JobAcctGatherParams=OverMemoryKill
 GresTypes=gpu
 {accounting}
 NodeName={host} NodeAddr=127.0.0.1 CPUs={CPUs} RealMemory={RealMemory} Gres={Gres} State=UNKNOWN
-PartitionName=cpu Nodes={host} Default=YES MaxTime={longest} State=UP
-PartitionName=gpu Nodes={host} MaxTime={longest} State=UP
+PartitionName=DEFAULT Nodes={host} MaxTime={longest} PreemptMode=OFF
+PartitionName=cpu Default=YES
+PartitionName=gpu
+PartitionName=cancelled PreemptMode=CANCEL
+PartitionName=requeued PreemptMode=REQUEUE
+PartitionName=urgent PriorityTier=2
+PartitionName=theirs AllowAccounts=other
 """
 # Whatever devices there are: nothing is done with them.
 GPUS = f"{OURS}\nName=gpu File=/dev/null\nName=gpu File=/dev/zero\n"
+# The kernel ends what takes too much memory; where this machine has no cgroups (v1) Slurm itself looks, each second.
+CGROUPS = Path("/sys/fs/cgroup/memory/cgroup.procs")
+BY_KERNEL = "TaskPlugin=task/cgroup"
+BY_SLURM = "TaskPlugin=task/none\nJobAcctGatherFrequency=task=1\nJobAcctGatherParams=OverMemoryKill"
+CGROUP = f"{OURS}\nCgroupPlugin=cgroup/v1\nConstrainRAMSpace=yes\n"
 WITH_ACCOUNTS = """AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort={port}
-AccountingStoragePass={folder}/munge.socket"""
+AccountingStoragePass={folder}/munge.socket
+AccountingStorageEnforce=associations,limits,qos"""
 SLURMDBD = """{ours}
 DbdHost=localhost
 DbdPort={ports[2]}
@@ -93,10 +105,14 @@ def why_not(accounts: bool = False) -> str | None:
 
 
 class Slurm:
-    """A running Slurm; `slurm("scancel", job)` runs one of its commands and returns what it says."""
+    """A running Slurm; `slurm("scancel", job)` runs one of its commands and returns what it says.
 
-    def __init__(self, folder: Path, host: str):
-        self.folder, self.host, self.daemons = folder, host, {}
+    first : the largest job number before the test; jobs up to it are others'
+    """
+
+    def __init__(self, folder: Path, host: str, configuration: str):
+        self.folder, self.host, self.configuration = folder, host, configuration
+        self.daemons, self.limited, self.first = {}, [], 0
 
     def __call__(self, *command: str) -> str:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -127,12 +143,15 @@ class Slurm:
             for name, process in self.daemons.items():
                 assert process.poll() is None, f"{name} ended: {self._said(name)}"
             assert time.monotonic() < deadline, f"no {what} in {seconds} s: {self._said('slurmctld')}"
-            time.sleep(0.2)
+            time.sleep(0.1)
 
-    def restart_controller(self) -> None:
-        self.stop("slurmctld")
+    def start_controller(self) -> None:
         self.start("slurmctld", "-D")
         self.wait_for("controller", self.answers)
+
+    def start_node(self) -> None:
+        self.start("slurmd", "-D")
+        self.wait_for("node", self.idle)
 
     def answers(self) -> bool:
         return subprocess.run(["scontrol", "ping"], capture_output=True, timeout=60).stdout.find(b"UP") > 0
@@ -140,26 +159,99 @@ class Slurm:
     def idle(self) -> bool:
         return subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, timeout=60).stdout.strip() == b"idle"
 
+    def node_down(self) -> None:
+        """The node is lost with all that runs on it, until `resume`."""
+        self("scontrol", "update", f"nodename={self.host}", "state=down", "reason=test")
+
+    def resume(self) -> None:
+        """The node takes jobs again, whatever it was set to."""
+        # Slurm refuses where there is nothing to resume.
+        command = ["scontrol", "update", f"nodename={self.host}", "state=resume"]
+        subprocess.run(command, capture_output=True, timeout=60, check=False)
+
     def jobs(self, *options: str) -> list[list[str]]:
-        """[number, state, rule and wildcards] of each job in the queue."""
+        """[number, state, rule and wildcards] of each of the test's jobs in the queue."""
         lines = self("squeue", "--noheader", "-o", "%A|%T|%k", *options).splitlines()
-        return [line.split("|", 2) for line in lines]
+        return [job for job in (line.split("|", 2) for line in lines) if int(job[0]) > self.first]
+
+    def accounts(self, *fields: str) -> list[list[str]]:
+        """What the accounts say of each of the test's jobs."""
+        columns = ",".join(("JobIDRaw", *fields))
+        lines = self("sacct", "-X", "-n", "-P", "--starttime", "now-1days", "--format", columns).splitlines()
+        return [rest for number, *rest in (line.split("|") for line in lines) if int(number) > self.first]
 
     def running(self, rule: str = "") -> list[str]:
         """Numbers of the jobs of a rule that run."""
         return [number for number, state, comment in self.jobs() if state == "RUNNING" and rule in comment]
 
     def preempt(self, number: str) -> None:
-        """Stop a job, as for a more important one, and let it start again at once."""
-        self("scontrol", "requeue", number)
-        self.wait_for("end of the job", lambda: [number, "PENDING"] in [job[:2] for job in self.jobs()])
+        """A more important job takes the whole node, and ends at once. A job that was requeued may start again."""
+        more = ("--partition=urgent", "--exclusive", "--mem=0", "--output=/dev/null", "--wrap", "sleep 600")
+        urgent = self("sbatch", "--parsable", "--chdir", str(self.folder), *more).strip()
+        self.wait_for("more important job", lambda: urgent in self.running())
+        assert number not in self.running(), f"job {number} was not preempted: its partition?"
+        self("scancel", urgent)
+        self.wait_for("its end", lambda: urgent not in [job[0] for job in self.jobs()])
         self.start_now()
 
     def start_now(self) -> None:
         """Let jobs that were requeued start: Slurm itself waits for two minutes."""
         for number, state, _ in self.jobs():
-            if state == "PENDING":
-                self("scontrol", "update", f"jobid={number}", "starttime=now")
+            if state == "PENDING":  # In the second of its end the node would refuse it: "Job credential revoked".
+                self("scontrol", "update", f"jobid={number}", "starttime=now+3")
+
+    def configure(self, **settings) -> None:
+        """Other settings than this Slurm's own, until the test ends."""
+        text = self.configuration
+        for key, value in settings.items():
+            text = re.sub(rf"^{key}=.*\n|\Z", "", text, flags=re.MULTILINE)
+            text = text.replace(f"{OURS}\n", f"{OURS}\n{key}={value}\n")
+        _configure("slurm.conf", text)
+        self("scontrol", "reconfigure")
+
+    def limit(self, *of: str, **limits: int) -> None:
+        """Limits of the user's account, or of what is named, such as `"qos", "short"`, until the test ends."""
+        self._modify(of, limits)
+        self.limited.append((of, dict.fromkeys(limits, -1)))
+
+    def commands_without(self, folder: Path, *missing: str) -> str:
+        """A PATH with all commands of this machine but these."""
+        folder.mkdir()
+        for place in reversed(os.environ["PATH"].split(os.pathsep)):
+            for file in Path(place).glob("*"):
+                (folder / file.name).unlink(missing_ok=True)
+                if file.name not in missing:
+                    (folder / file.name).symlink_to(file)
+        return str(folder)
+
+    def reset(self) -> None:
+        """No job is left, and everything is as it was before a test changed it."""
+        for name, start in (("slurmctld", self.start_controller), ("slurmd", self.start_node)):
+            if name not in self.daemons or self.daemons[name].poll() is not None:
+                start()
+        self("scancel", f"--user={os.geteuid()}")
+        while self.limited:
+            self._modify(*self.limited.pop())
+        if (ETC / "slurm.conf").read_text() != self.configuration:
+            self.configure()
+        self.wait_for("end of the jobs", lambda: not self("squeue", "--noheader"))
+        self._end_processes()
+        self.resume()
+        self.wait_for("node", self.idle)
+        self.first = int(re.search(r"NEXT_JOB_ID += (\d+)", self("scontrol", "show", "config"))[1]) - 1
+
+    def _modify(self, of: tuple[str, ...], limits: dict[str, int]) -> None:
+        changes = [f"{key}={value}" for key, value in limits.items()]
+        self("sacctmgr", "-i", "modify", *(of or ("user", "root")), "set", *changes)
+
+    def _end_processes(self) -> None:
+        """Whatever jobs left: each has its cluster's name in its environment."""
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("SLURM_CLUSTER_NAME") == CLUSTER:
+                    process.kill()
+            except psutil.Error:  # It has ended.
+                continue
 
     def _said(self, name: str) -> str:
         files = [self.folder / f"{name}.log", self.folder / f"{name}.out"]
@@ -168,38 +260,52 @@ class Slurm:
 
 @contextmanager
 def slurm_here(folder: Path, accounts: bool = False):
-    """A Slurm that lives as long as the block, in this folder and /etc/slurm."""
+    """A Slurm that lives as long as the block, in this folder and /etc/slurm. A second one waits for its end."""
     host = socket.gethostname().split(".")[0]
-    slurm = Slurm(folder, host)
     ports = _free_ports(4)
     accounting = WITH_ACCOUNTS if accounts else "AccountingStorageType=accounting_storage/none"
     values = {
         "ours": OURS,
+        "cluster": CLUSTER,
         "host": host,
         "ports": ports,
         "folder": folder,
         "longest": LONGEST,
+        "memory": BY_KERNEL if CGROUPS.exists() else BY_SLURM,
         "accounting": accounting.format(port=ports[2], folder=folder),
         **NODE,
     }
+    slurm = Slurm(folder, host, CONFIG.format(**values))
     with ExitStack() as stack:
+        stack.enter_context(_alone())
         for name in ("state", "spool"):
             (folder / name).mkdir()
         stack.callback(_remove_configuration)
-        _configure("slurm.conf", CONFIG.format(**values))
+        _configure("slurm.conf", slurm.configuration)
         _configure("gres.conf", GPUS)
+        _configure("cgroup.conf", CGROUP)
         _start_munge(slurm, stack)
         if accounts:
             _configure("slurmdbd.conf", SLURMDBD.format(**values)).chmod(0o600)
             _start_accounting(slurm, stack, ports)
         stack.callback(slurm.stop, "slurmctld")
-        slurm.start("slurmctld", "-D")
-        slurm.wait_for("controller", slurm.answers)
+        slurm.start_controller()
         stack.callback(slurm.stop, "slurmd")
-        slurm.start("slurmd", "-D")
-        slurm.wait_for("node", slurm.idle)
-        stack.callback(lambda: subprocess.run(["scancel", "--user=root"], timeout=60, check=False))
+        slurm.start_node()
+        stack.callback(slurm.reset)
         yield slurm
+
+
+@contextmanager
+def _alone():
+    """Hold /etc/slurm; who else wants it waits."""
+    ETC.mkdir(parents=True, exist_ok=True)
+    folder = os.open(ETC, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _start_munge(slurm: Slurm, stack: ExitStack) -> None:
@@ -226,9 +332,12 @@ def _start_accounting(slurm: Slurm, stack: ExitStack, ports: list[int]) -> None:
     slurm.start("slurmdbd", "-D")
     slurm.wait_for("accounts", lambda: _listens(ports[2]))
     # A cluster whose accounts are kept has its name in them.
-    slurm.wait_for("cluster in the accounts", lambda: _added("cluster", "tests"))
-    slurm("sacctmgr", "-i", "add", "account", "lab", "cluster=tests")
-    slurm("sacctmgr", "-i", "add", "user", "root", "account=lab", "cluster=tests")
+    slurm.wait_for("cluster in the accounts", lambda: _added("cluster", CLUSTER))
+    for account in ("lab", "other"):
+        _added("account", account, f"cluster={CLUSTER}")
+    _added("qos", "short", "MaxWall=00:30:00")
+    _added("user", "root", "account=lab", f"cluster={CLUSTER}", "qos=normal,short", "defaultqos=normal")
+    slurm("sacctmgr", "-i", "modify", "user", "root", "set", "defaultaccount=lab")
 
 
 def _added(*what: str) -> bool:
@@ -236,13 +345,12 @@ def _added(*what: str) -> bool:
 
 
 def _configure(name: str, text: str) -> Path:
-    ETC.mkdir(parents=True, exist_ok=True)
     (ETC / name).write_text(text)
     return ETC / name
 
 
 def _remove_configuration() -> None:
-    for name in ("slurm.conf", "gres.conf", "slurmdbd.conf"):
+    for name in ("slurm.conf", "gres.conf", "cgroup.conf", "slurmdbd.conf"):
         file = ETC / name
         if file.exists() and OURS in file.read_text():
             file.unlink()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from memscore import cluster
+from memscore import cluster, slurm
 from memscore.errors import InputError
 
 NODES = [
@@ -122,7 +122,27 @@ def test_what_is_no_site_file_is_refused(tmp_path, text, words):
     assert "\n" not in str(error.value)
 
 
-def test_no_slurm_is_said(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InputError, match="neither sacct nor squeue"):
-        cluster.status_command()
+def job(number, run="memscore-0123456789ab", state="RUNNING", folder="."):
+    return slurm.Job(number, f"lab_{run}_7c1b", state, "None", "", str(folder), "rule_brain")
+
+
+def test_left_over_is_what_no_living_run_of_this_folder_has(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    elsewhere, alias = tmp_path / "elsewhere", tmp_path / "alias"
+    elsewhere.mkdir()
+    alias.symlink_to(tmp_path)
+    jobs = [
+        job("1", folder=tmp_path),
+        job("2", folder=alias, state="PENDING"),
+        job("3", folder=tmp_path, state="COMPLETED"),
+        job("4", folder=tmp_path, run="memscore-ffffffffffff"),
+        job("5", folder=elsewhere),
+        job("6", folder=tmp_path, run="another"),
+    ]
+    assert cluster.left_over({each.number: each for each in jobs}, {"memscore-ffffffffffff"}) == ["1", "2"]
+
+
+def test_clusters_are_those_that_are_named(site):
+    assert site.clusters == set()
+    site.asks["gpu"]["clusters"] = "big,small"
+    assert site.clusters == {"big", "small"}

@@ -2,21 +2,26 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
-from memscore import lock
+from memscore import lock, wanted
 
 
 @pytest.fixture
 def locked(tmp_path, monkeypatch):
     """A folder with a lock of Snakemake's."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(wanted.RUN, "")  # what a note sets goes with the test
+    monkeypatch.setattr(wanted, "BEAT", 0.01)
     lock.LOCKS.mkdir(parents=True)
     (lock.LOCKS / "0.output.lock").write_text("results/a.csv\n")
-    return lock.LOCKS
+    yield lock.LOCKS
+    lock.end()
 
 
 def noted(folder, **changes) -> None:
@@ -65,3 +70,43 @@ def test_without_a_lock_there_is_no_note(tmp_path, monkeypatch):
     lock.note()
     lock.release()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_another_hosts_run_that_is_silent_the_way_out_is_told(locked, capsys):
+    noted(locked, host="node7 pid:[1]")
+    (note,) = locked.glob("*.run")
+    os.utime(note, (1, 1))
+    lock.release()
+    said = capsys.readouterr().err
+    assert "nothing was heard for" in said
+    assert "snakemake --unlock" in said
+    assert "Ctrl-C" not in said
+
+
+def test_a_note_is_written_again_while_its_run_lives(locked):
+    """Snakemake takes those of all runs away when one ends."""
+    lock.note()
+    (note,) = locked.glob("*.run")
+    assert os.environ[wanted.RUN] == str(note.absolute())
+    assert lock.living() == {lock.name()}
+    shutil.rmtree(locked)
+    wait_until(note.exists)
+    lock.end()
+    time.sleep(0.05)
+    shutil.rmtree(locked)
+    time.sleep(0.05)
+    assert not note.exists()
+
+
+def test_whoever_cannot_be_asked_lives(locked):
+    noted(locked)
+    (locked / "memscore-half.run").write_text('{"host": ')
+    noted(locked, host="node7 pid:[1]", pid=1)
+    assert {"memscore-half", "1"} <= lock.living()
+
+
+def wait_until(holds, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

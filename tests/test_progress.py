@@ -107,7 +107,12 @@ def test_marks_count_while_their_run_holds_the_lock():
     assert (seen.running, seen.queued, seen.started) == ({JOBS[1]: 2000}, {}, 1000)
 
 
-@pytest.mark.parametrize("says", [None, "1|RUNNING\n22|PENDING\n33|PENDING", "slurm is down"])
+QUEUE = """1|name|RUNNING|None|n1|/|rule_brain_wildcards_a
+22|name|PENDING|QOSMaxWallDurationPerJobLimit||/|rule_brain_wildcards_b
+33|name|PENDING|Priority||/|rule_of_another_run"""
+
+
+@pytest.mark.parametrize("says", [None, QUEUE, "slurm is down"])
 def test_jobs_of_a_cluster_wait_until_they_start(says):
     """A job that has started has no number; where squeue can be asked, one that has just started still has its."""
     for job, number in zip(JOBS, ("1", "22", None, "4"), strict=True):
@@ -120,11 +125,16 @@ def test_jobs_of_a_cluster_wait_until_they_start(says):
     assert set(seen.running) | set(seen.queued) == set(JOBS)
     assert not set(seen.running) & set(seen.queued)
 
+    told = ["  1 jobs of rule brain: QOSMaxWallDurationPerJobLimit, which does not go away by itself"]
+    assert progress.why_queued(seen) == (["", "Queued, says Slurm", *told] if says == QUEUE else [])
+
 
 def test_a_slow_squeue_is_not_waited_for(monkeypatch):
+    kept("incomplete", JOBS[0], {"external_jobid": "1"}, at=2000)
+    locked()
     squeue("exec /bin/sleep 30")
     monkeypatch.setattr(progress, "SQUEUE_SECONDS", 0.2)
-    assert progress.waiting({"1"}) == {"1"}
+    assert set(progress.look({"brain": JOBS}).queued) == {JOBS[0]}
 
 
 def test_failed_is_what_the_last_run_left_undone():

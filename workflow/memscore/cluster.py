@@ -5,19 +5,19 @@ Asked once, before the first job. Imported while the workflow is parsed, so it r
 
 import os
 import re
-import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
+from memscore import lock, slurm
 from memscore.errors import InputError
 
 # Where a cluster has GPUs, one of them for each job that runs a network.
 DEFAULT = {"cpu": {}, "gpu": {"gres": "gpu:1"}}
 KEYS = ("slurm_partition", "slurm_account", "qos", "constraint", "gres", "clusters", "reservation", "slurm_extra")
-SECONDS = 60  # a command of Slurm's may take
+CANCELLED_WITHIN = 300  # seconds; jobs on a node that nobody can reach may never end
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,12 @@ class Site:
         names = str(self.asks[kind].get("slurm_partition", self.default)).split(",")
         gpus = _amounts({"gres": self.asks[kind].get("gres")})
         return [each for each in self.nodes if each.partition in names and _holds(each, gpus)]
+
+    @property
+    def clusters(self) -> set[str]:
+        """Other clusters that jobs are sent to by name."""
+        named = (str(asks.get("clusters") or "") for asks in self.asks.values())
+        return {name for names in named for name in names.split(",") if name}
 
     def resources(self, kind: str) -> dict:
         """Of a rule: the site's keys, for Snakemake's Slurm executor. They mean nothing elsewhere."""
@@ -90,26 +96,31 @@ def read_site(*candidates: Path) -> Site:
     return Site(asks)
 
 
-def status_command() -> tuple[str, str]:
-    """(`sacct` or `squeue`, why): the command that tells what became of a job.
+def cancel_left(say: Callable[[str], None], clusters: Collection[str] = ()) -> None:
+    """Cancel what runs in this folder left on the cluster that are dead, or whose lock was removed."""
+    left = left_over(slurm.queue(clusters=clusters) or {}, lock.living())
+    if not left:
+        return
+    say(f"a run in this folder that is over left {len(left)} jobs on Slurm ({_some(left)}): cancelling them")
+    still = slurm.cancel(left, CANCELLED_WITHIN, clusters)
+    if still:
+        say(f"{len(still)} of them have not ended yet ({_some(still)}): what they write will not be taken")
 
-    `sacct` on a cluster that keeps no accounts says nothing of any job, and a run would wait for ever.
-    Raises InputError where neither answers.
-    """
-    answers = {
-        "sacct": _run("sacct", "-X", "--noheader", "--starttime", "now-1minutes"),
-        "squeue": _run("squeue", "--noheader", "--me"),
-    }
-    if answers["sacct"] is not None:
-        return "sacct", "this cluster keeps accounts: sacct tells what became of a job"
-    if answers["squeue"] is not None:
-        return "squeue", "this cluster keeps no accounts (sacct fails): squeue tells what became of a job"
-    raise InputError("neither sacct nor squeue answers here; is this a login node, and is Slurm's controller up?")
+
+def left_over(jobs: Mapping[str, slurm.Job], living: Collection[str]) -> list[str]:
+    """Numbers of the jobs of this folder that belong to none of the living runs."""
+    names = {number: lock.NAME.search(job.name) for number, job in jobs.items() if job.state not in slurm.ENDS}
+    here = os.path.realpath(".")
+    return [
+        number
+        for number, name in names.items()
+        if name and name[0] not in living and os.path.realpath(jobs[number].folder) == here
+    ]
 
 
 def ask(site: Site) -> None:
     """Fill in what the cluster has. Where `sinfo` does not answer, nothing is known and nothing is checked."""
-    said = _run("sinfo", "--all", "--exact", "--noheader", "-o", "%P|%c|%m|%G|%l") or ""
+    said = slurm.run("sinfo", "--all", "--exact", "--noheader", "-o", "%P|%c|%m|%G|%l") or ""
     lines = [line for line in said.splitlines() if line.count("|") == 4]
     site.nodes = [nodes for nodes in map(parse_nodes, lines) if nodes.cpus]
     site.default = next((line.partition("*|")[0] for line in lines if "*|" in line), "")
@@ -185,11 +196,5 @@ def _described(nodes: Nodes) -> str:
     return f"{nodes.cpus} CPUs, {nodes.mem_mb} MB of memory, {gpus}, {minutes}"
 
 
-def _run(*command: str) -> str | None:
-    """What a command of Slurm's says; None where it is not there, or fails. Settings of the user's own are left out."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("SINFO_", "SQUEUE_"))}
-    try:
-        ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return ran.stdout if ran.returncode == 0 else None
+def _some(numbers: Collection[str], most: int = 5) -> str:
+    return ", ".join(sorted(numbers)[:most]) + (", ..." if len(numbers) > most else "")

@@ -16,6 +16,7 @@ from secrets import token_hex
 from socket import gethostname
 from typing import BinaryIO
 
+from memscore import wanted
 from memscore.errors import InputError
 
 # More than any image set has, LaMem's 3 GB among them: what is larger is an attack or a mistake.
@@ -44,13 +45,15 @@ NAMES = (
 def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path`, renamed to `path` when the block ends without an error.
 
-    The temporary name keeps the suffix, because writers choose their format by it. An OSError names `path`.
+    The temporary name keeps the suffix, because writers choose their format by it. An OSError names `path`; in a job
+    whose run is over, an InputError says so, and what is there stays.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_for(path)
     try:
         yield temporary
+        wanted.check()
         os.replace(temporary, path)
     except OSError as error:
         # Without a number it has words of its own, which a name would replace.

@@ -1,27 +1,51 @@
 """Whose lock is on a folder: that of a Snakemake which was killed goes, so that the same command is enough.
 
 Snakemake takes a lock's files away when it ends, and a killed one cannot. Each run leaves a note among them that says
-which process holds which files.
+which process holds which files, and touches it while it lives. The note's name is the run's, which its jobs at Slurm
+have too, and by which they know whether they are still `wanted`.
 """
 
+import hashlib
 import json
 import os
+import re
 import shutil
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 from socket import gethostname
 
+from memscore import files, wanted
+
 LOCKS = Path(".snakemake/locks")
+NAME = re.compile(r"memscore-[0-9a-f]{12}")
+SILENT = 10 * wanted.BEAT  # A run of which so long nothing was heard may be dead.
+_ended = threading.Event()
+
+
+def name() -> str:
+    """Of this process's run; no other has it, on this host or another."""
+    pid = os.getpid()
+    return f"memscore-{hashlib.sha1(f'{host()} {pid} {started(pid)}'.encode()).hexdigest()[:12]}"
 
 
 def note() -> None:
     """Say beside the lock's files whose they are: called by a run that has just locked the folder."""
     held, pid = _held(), os.getpid()
     if held:
+        path = (LOCKS / f"{name()}.run").absolute()
         process = {"host": host(), "pid": pid, "started": started(pid), "held": held}
         with suppress(OSError):  # A run without a note is a run all the same.
-            (LOCKS / f"{gethostname()}-{pid}.run").write_text(json.dumps(process), encoding="utf-8")
+            path.write_text(json.dumps(process), encoding="utf-8")
+            os.environ[wanted.RUN] = str(path)
+            _ended.clear()
+            threading.Thread(target=_beat, args=(path, path.read_bytes()), daemon=True).start()
+
+
+def end() -> None:
+    """The run of this process is over: its note is not written again."""
+    _ended.set()
 
 
 def release() -> None:
@@ -31,10 +55,7 @@ def release() -> None:
     """
     for each in _notes():
         if not is_dead(each):
-            _say(
-                f"another Snakemake has locked this folder: process {each['pid']} on {each['host'].split()[0]}; wait "
-                "for its end, or stop it with Ctrl-C and give the same command again"
-            )
+            _say(f"another Snakemake has locked this folder: {_who_holds(each)}")
     if abandoned():
         shutil.rmtree(LOCKS, ignore_errors=True)
         _say("the Snakemake that had locked this folder was killed: its lock is removed")
@@ -45,6 +66,12 @@ def abandoned() -> bool:
     notes = _notes()
     noted = {name for each in notes for name in each["held"]}
     return bool(notes) and all(map(is_dead, notes)) and noted >= set(_held())
+
+
+def living() -> set[str]:
+    """Names of the runs that hold locks here; of one that cannot be read or is on another host, nobody knows better."""
+    dead = {each["name"] for each in _notes() if is_dead(each)}
+    return {path.stem for path in LOCKS.glob("*.run")} - dead
 
 
 def is_dead(process: dict) -> bool:
@@ -85,11 +112,36 @@ def _held() -> list[str]:
 
 
 def _notes() -> list[dict]:
-    """What runs noted; none where one of them cannot be read, since it is being written."""
+    """What runs noted, with their names and when they were last heard of; none where one is being written."""
     try:
-        return [json.loads(path.read_text(encoding="utf-8")) for path in LOCKS.glob("*.run")]
+        return [
+            json.loads(path.read_text(encoding="utf-8")) | {"name": path.stem, "heard": path.stat().st_mtime}
+            for path in LOCKS.glob("*.run")
+        ]
     except (OSError, ValueError):
         return []
+
+
+def _who_holds(process: dict) -> str:
+    """Which process, and what to do about it; of one on another host nobody knows here whether it lives."""
+    where = f"process {process['pid']} on {process['host'].split()[0]}"
+    silent = files.now_in(str(LOCKS)) - process["heard"]
+    if process["host"] == host() or silent < SILENT:
+        return f"{where}; wait for its end, or stop it with Ctrl-C, and give the same command again"
+    return (
+        f"{where}, of which nothing was heard for {silent / 60:.0f} minutes; if it is dead (there: ps -p "
+        f"{process['pid']}), remove its lock with snakemake --unlock, and give the same command again, which cancels "
+        "the jobs that it left on Slurm"
+    )
+
+
+def _beat(path: Path, content: bytes) -> None:
+    while not _ended.wait(wanted.BEAT):
+        with suppress(OSError):
+            if not wanted.there(path):
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(content)
+            os.utime(path)
 
 
 def _say(message: str) -> None:

@@ -7,7 +7,6 @@ in seconds, points in time in seconds since 1970. What is not known is left out.
 import json
 import os
 import re
-import subprocess
 import time
 from base64 import b64decode
 from collections import defaultdict
@@ -17,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from memscore import lock
+from memscore import lock, slurm
 
 MEMORY = Path(".snakemake")
 FOLDERS = ("results", "resources")
@@ -38,6 +37,7 @@ class Progress:
     stages : the jobs of each
     sizes : bytes on disk of every file in the study's folders
     running, queued : since when, of the jobs that run, and of those in a cluster's queue
+    waiting : the latter as Slurm lists them
     times : (start, end) of the jobs that are done, as far as they are known
     failed : the log files of each job that failed in the last run
     log : of that run; None where there was none
@@ -49,6 +49,7 @@ class Progress:
     sizes: Mapping[str, int]
     running: Mapping[str, float]
     queued: Mapping[str, float]
+    waiting: list[slurm.Job]
     times: Mapping[str, tuple[float, float]]
     failed: Mapping[str, str]
     log: Path | None
@@ -70,14 +71,18 @@ def look(stages: Mapping[str, list[str]]) -> Progress:
     jobs, now = {job for each in stages.values() for job in each}, time.time()
     started, sizes = since(), disk(*FOLDERS)
     marked = {} if started is None else marks(jobs, started)
-    held = waiting({number for _, number in marked.values() if number})
+    numbers = {number for _, number in marked.values() if number}
+    listed = slurm.queue(seconds=SQUEUE_SECONDS) if numbers else {}
+    # Where Slurm does not say within seconds, none is known to run.
+    held = numbers if listed is None else {number for number in numbers & listed.keys() if listed[number].waits}
     queued = {job: at for job, (at, number) in marked.items() if number in held}
+    waiting = [listed[number] for number in held] if listed else []
     running = {job: at for job, (at, _) in marked.items() if job not in queued}
     log = last_log()
     failed = {job: file for job, file in (failures(log) if log else {}).items() if job in jobs}
     failed = {job: file for job, file in failed.items() if job not in sizes and job not in marked}
     times = run_times(jobs & sizes.keys() - marked.keys())
-    return Progress(stages, sizes, running, queued, times, failed, log, started, now)
+    return Progress(stages, sizes, running, queued, waiting, times, failed, log, started, now)
 
 
 def disk(*folders: str) -> dict[str, int]:
@@ -125,17 +130,6 @@ def marks(jobs: Collection[str], started: float) -> dict[str, tuple[float, str |
             if job in jobs and at >= started:
                 found[job] = at, read(file).get("external_jobid")
     return found
-
-
-def waiting(numbers: set[str]) -> set[str]:
-    """Those of these jobs that Slurm has not started yet; all, where it does not say within seconds."""
-    command = ["squeue", "--me", "--array", "--noheader", "--format", "%i|%T"]
-    try:
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=SQUEUE_SECONDS, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return numbers
-    states = dict(line.strip().split("|") for line in ran.stdout.splitlines() if line.count("|") == 1)
-    return {number for number in numbers if states.get(number) in ("PENDING", "CONFIGURING")}
 
 
 def run_times(jobs: Collection[str]) -> dict[str, tuple[float, float]]:
@@ -247,6 +241,7 @@ def report(
         *space(progress, scratch),
         *longest(progress, jobs),
         *estimate(progress),
+        *why_queued(progress),
         *failed(progress),
         *whether_it_runs(progress),
     ]
@@ -300,6 +295,16 @@ def estimate(progress: Progress) -> list[str]:
         f"{n:.1f} at once as lately",
     ]
     return lines + ([f"and what has no job done yet to judge by: {', '.join(unknown)}"] if unknown else [])
+
+
+def why_queued(progress: Progress) -> list[str]:
+    """What the jobs in a cluster's queue wait for, in Slurm's words."""
+    never = {job.reason for job in progress.waiting if job.for_ever}
+    lines = [
+        f"  {n} jobs of rule {rule}: {reason}{', which does not go away by itself' if reason in never else ''}"
+        for (rule, reason), n in slurm.reasons(progress.waiting).most_common()
+    ]
+    return ["", "Queued, says Slurm", *lines] if lines else []
 
 
 def failed(progress: Progress) -> list[str]:

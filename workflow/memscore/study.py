@@ -4,6 +4,7 @@ Everything here runs while the DAG is built, on every node, so it imports neithe
 a known model come from the catalogue that `architectures.describe` keeps.
 """
 
+import csv
 import fnmatch
 import importlib.metadata
 import os
@@ -180,11 +181,55 @@ class Study:
             raise InputError(f"{label}: not among the layers of {model} that this study is of")
         return slice(places[first], places[last or first] + 1)
 
+    def job_tables(self) -> dict[str, list[str]]:
+        """By stage, a table of each job from whose tables those of the study are made, there or not."""
+        sets, within = [self.dataset] if self.dataset else [], [n for n in self.generalisation if n != self.dataset]
+        return {
+            "memorability": self.scored(self.models, "results/memorability", sets),
+            "brain": self.scored(self.models, "results/brain", self.brain_sets()),
+            "fine-tuning": [f"results/finetune/{model}/split_{split}.csv" for _, model, split in self.tunings()],
+            "tuned networks' scores": [
+                *self.scored(self.tuned, "results/memorability", sets),
+                *self.scored(self.tuned, "results/brain", self.brain_sets()),
+            ],
+            "object recognition": [f"results/recognition/{m}.csv" for m in self.recognised_as() if self.recognises],
+            "peers": [f"results/peers/{peer}/{self.dataset}.csv" for peer in self.config["peers"] if self.tuned],
+            "generalisation": [
+                *self.scored(self.models, "results/memorability", within),
+                *(
+                    job
+                    for fitted, tested in self.across()
+                    for job in self.scored(self.models, f"results/generalisation/{fitted}", [tested])
+                ),
+            ],
+            "consistency": [f"results/consistency/{name}.csv" for name in dict.fromkeys([*sets, *self.generalisation])],
+            "audit": ["results/audit/{benchmark}/{model}/{layer}.csv".format(**each) for each in self.audits()],
+        }
+
+    def scored(self, models: Collection[str], folder: str, sets: Sequence[str]) -> list[str]:
+        """The tables of the jobs that between them score every layer of these models on these stimulus sets."""
+        folders = [(f"{folder}/{name}", model) for model in models for name in sets]
+        return [f"{folder}/{model}/{label}.csv" for folder, model in folders for label in self.runs(folder, model)]
+
+    def goes_into(self, file: str) -> list[str]:
+        """The tables that Snakemake makes again, and with them what it needs for it, after a job's file was lost."""
+        match _place(file):
+            case "memorability", name, *_:
+                return [f"results/memorability/{name}.csv", *(["results/memorability.csv"] * (name == self.dataset))]
+            case "generalisation", fitted, tested, *_:
+                return [f"results/generalisation/{fitted}/{tested}.csv"]
+            case ("brain" | "audit") as kind, *_:
+                return [f"results/{kind}.csv"]
+            case "peers", *_:
+                return ["results/beside_published.csv"]
+            case "consistency", _:  # Of the data set that memorability is of, the study's own target.
+                return ["results/generalisation.csv"]
+        return ["results/finetuned.csv"]
+
     def table_of(self, file: str) -> tuple[list[dict[str, str]], tuple[str, ...], str]:
         """(what each row of a job's table is of, its columns of numbers, its `made_with`), by the file's path from
-        `results` on."""
-        parts = Path(file).with_suffix("").parts
-        place = parts[parts.index("results") + 1 :]
+        `results` on. No row where nobody knows before the job has run."""
+        place = _place(file)
         return *self._cells(*place), made_with(self.params(*place))
 
     def params(self, *place: str) -> dict:
@@ -193,6 +238,8 @@ class Study:
         regression = {"n_components": self.n_components, "choose": self.chooses_components}
         normalise = (config["brain"] or {}).get("normalise")
         match place:
+            case (("peers" | "consistency"), *_):  # These tables do not say what they are made with.
+                return {}
             case "recognition", model:
                 asked = {"timm_name": self.models[model].timm_name, "folder": config["object_recognition"]}
                 return {"version": versions.of("recognition"), **asked}
@@ -225,16 +272,39 @@ class Study:
             case "generalisation", fitted, tested, model, label:
                 of = [{"fitted": fitted, "tested": tested}]
                 return self._rows(model, label, of), ("memorability", "components", "n_left_out")
+            case "finetune", _, name if name.endswith(".epochs"):
+                return [], ("epoch", "train_rho", "validation_rho")
+            case "finetune", _, name if name.endswith(".predicted"):
+                return self._images(self.dataset, name.removesuffix(".predicted")), ("memorability", "predicted")
             case "finetune", model, split:
                 numbers = ("epoch", "n_epochs", "train_rho", "validation_rho", "test_rho")
                 return [{"model": model, "split": split.removeprefix("split_")}], numbers
             case "recognition", model:
                 return [{"model": model}], ("top1",)
+            case "peers", _, name:
+                return self._images(name), ("predicted",)
+            case "consistency", name:
+                return [{"dataset": name}], ("human_consistency", "perfect_predictor", "source")
         raise ValueError(f"{'/'.join(place)}: no table of a job's")
 
     def _rows(self, model: str, label: str, of: Sequence[dict] = ({},)) -> list[dict[str, str]]:
         layers = self.layers_of(model, label)
         return [{"model": model, "layer": layer["name"], **each} for layer in layers for each in of]
+
+    def _images(self, name: str, split: str | None = None) -> list[dict[str, str]]:
+        """Of a data set, or those that one of its splits tests; none where it is not staged."""
+        if (name, split) not in self._staged:
+            file, found = Path("resources/stimuli/datasets", name, "stimuli.csv"), []
+            if file.exists():
+                with open(file, newline="", encoding="utf-8") as table:
+                    rows = [row for row in csv.DictReader(table) if split is None or row.get(split) == "test"]
+                found = [{"stimulus_id": row["stimulus_id"]} for row in rows]
+            self._staged[name, split] = found
+        return self._staged[name, split]
+
+    @cached_property
+    def _staged(self) -> dict[tuple[str, str | None], list[dict[str, str]]]:
+        return {}
 
     @cached_property
     def _places(self) -> dict[str, dict[str, int]]:
@@ -421,6 +491,12 @@ class Study:
         """Whether the `brain`, and the `viewers` of any of these data sets, are simulated."""
         sources = [self.config["datasets"][name]["source"] for name in datasets]
         return {"brain": "simulated" in self.brain_sets(), "viewers": "simulated" in sources}
+
+
+def _place(file: str) -> tuple[str, ...]:
+    """Where a job's file is below `results`."""
+    parts = Path(file).with_suffix("").parts
+    return parts[parts.index("results") + 1 :]
 
 
 def cut(names: Sequence[str], n: int | None, there: Collection[str] = ()) -> list[str]:

@@ -12,7 +12,7 @@ if not os.path.isdir(PACKAGE):
     sys.exit(f"memscore: no folder {PACKAGE}; Snakemake fetches rules, not packages: give the snakefile: of a clone")
 sys.path.insert(0, PACKAGE)
 
-from memscore import cluster, configuration, device, files, libraries, lock, names, study, versions
+from memscore import cluster, configuration, device, files, libraries, lock, names, slurm, study, versions, wanted
 from memscore.errors import InputError
 from memscore.stimuli import state
 
@@ -20,7 +20,12 @@ from memscore.stimuli import state
 PYTHONPATH = os.pathsep.join(filter(None, [PACKAGE, os.environ.get("PYTHONPATH")]))
 os.environ.update(libraries.environment(), PYTHONPATH=PYTHONPATH)
 
+if workflow.is_main_process:
+    os.environ.pop(wanted.RUN, None)
+
 try:
+    # A job that starts when its run is over would begin by removing the results that are there.
+    wanted.check()
     SITE = cluster.read_site(Path("slurm/site.yaml"), Path(PACKAGE).parent / "slurm/site.yaml")
     # What is wrong there a run says before its jobs, which may have other paths and packages.
     if workflow.is_main_process:
@@ -96,17 +101,18 @@ def on_node(kind, mem_mb, minutes):
 
 
 def meet_cluster():
-    """Before the first job of a run on Slurm: how to ask for jobs, and whether all of them can ever start."""
-    settings = workflow.executor_settings
-    if not hasattr(settings, "status_command"):
+    """Before the first job of a run on Slurm: what runs before left there goes, and all jobs of this one can start."""
+    if workflow.executor_plugin.name != "slurm":
         return
+
+    def say(message):
+        print(f"memscore: {message}", file=sys.stderr, flush=True)
+
     try:
-        command, why = cluster.status_command()
+        slurm.wait_for_controller(say)
     except InputError as error:
         sys.exit(f"memscore: {error}")
-    if settings.status_command == "sacct":
-        settings.status_command = command
-        print(f"memscore: {why}", file=sys.stderr)
+    cluster.cancel_left(say, SITE.clusters)
     cluster.ask(SITE)
     away = [job for job in workflow.dag.needrun_jobs() if not workflow.is_local(job.rule)]
     named = (job.resources.get("slurm_partition") for job in away)
@@ -115,6 +121,21 @@ def meet_cluster():
     found = cluster.impossible(SITE, asked)
     if found:
         sys.exit("\n".join(f"memscore: {each}; see slurm/site.yaml, and resources in the config" for each in found))
+
+
+# Jobs go to Slurm as the plugin sends them, and what becomes of them is asked in our own way.
+def use_our_executor():
+    from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
+
+    registry = ExecutorPluginRegistry()
+    if registry.is_installed("slurm"):
+        from memscore.executor import Executor
+
+        registry.get_plugin("slurm").executor = Executor
+
+
+if workflow.is_main_process:
+    use_our_executor()
 
 
 # One job at a time on this machine's GPU unless --resources local_gpu=<n> says otherwise. A cluster counts its own.

@@ -108,15 +108,12 @@ class BestLayers:
 
 
 def read_best(path: str | Path) -> tuple[list[str], np.ndarray]:
-    """(layer, predicted) of `BestLayers`. A damaged file is removed, and an InputError says so."""
+    """(layer, predicted) of `BestLayers`. Raises InputError for a damaged file, without its name."""
     try:
         with np.load(path) as arrays:
             return arrays["layer"].tolist(), arrays["predicted"]
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        Path(path).unlink(missing_ok=True)
-        raise InputError(
-            f"{path}: damaged ({error}); it is removed: give the same command again, which makes it anew"
-        ) from error
+        raise InputError(f"damaged ({error})") from error
 
 
 def with_parts_left_out(train: np.ndarray, parts: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 import pandas as pd
 
-from memscore.analysis import tables
+from memscore import study
+from memscore.analysis import collecting, tables
 from memscore.files import read_frame, write_frame
 from memscore.job import job
 from memscore.predictions import peers
@@ -9,6 +10,7 @@ from memscore.stimuli.tables import read_table
 with job(snakemake) as say:
     given, params = snakemake.input, snakemake.params
     stimuli = read_table(given.stimuli[0])
+    collecting.check(given.peers, study.load(snakemake.config))
     measured = {
         name: peers.rho_by_split(read_frame(file), stimuli, params.splits, given.stimuli[0])
         for name, file in zip(params.peers, given.peers, strict=True)

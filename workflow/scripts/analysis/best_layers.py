@@ -1,7 +1,8 @@
 from collections import defaultdict
 from pathlib import Path
 
-from memscore.analysis import best_layers
+from memscore import study
+from memscore.analysis import best_layers, collecting
 from memscore.errors import InputError
 from memscore.files import read_frame, write_frame
 from memscore.job import job
@@ -17,14 +18,14 @@ with job(snakemake) as say:
         files[file.parent.name].append(file)
     for model, output in zip(trained, snakemake.output.predicted, strict=True):
         of_model, of_jobs = best[best["model"] == model], map(read_best, files[model])
-        predicted[model] = best_layers.predictions(of_model, of_jobs, stimuli, memorability_scores(stimuli))
+        try:
+            predicted[model] = best_layers.predictions(of_model, of_jobs, stimuli, memorability_scores(stimuli))
+        except InputError:
+            collecting.check(given.best, study.load(snakemake.config))
+            raise
         if set(of_model["split"]) != set(predicted[model]["split"]):
-            for file in files[model]:
-                file.unlink()
-            raise InputError(
-                f"{files[model][0].parent}: predictions (.npz) are not of the layers in the tables beside them; "
-                "removed: give the same command again, which makes them anew"
-            )
+            wrong = "of other layers than the tables beside it"
+            collecting.refuse(dict.fromkeys(map(str, files[model]), wrong), study.load(snakemake.config))
         write_frame(output, predicted[model])
     write_frame(snakemake.output.table, best)
     write_frame(snakemake.output.controls, best_layers.controls(best, predicted, trained))

@@ -4,5 +4,4 @@ from memscore.files import write_frame
 from memscore.job import job
 
 with job(snakemake) as say:
-    table_of = study.load(snakemake.config).table_of
-    write_frame(snakemake.output[0], collecting.together(snakemake.input, table_of))
+    write_frame(snakemake.output[0], collecting.together(snakemake.input, study.load(snakemake.config)))

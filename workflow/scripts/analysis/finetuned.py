@@ -12,10 +12,10 @@ from memscore.stimuli.tables import read_table, split_columns
 
 with job(snakemake) as say:
     given, tuned = snakemake.input, [tuple(each) for each in snakemake.params.tuned]
-    table_of = study.load(snakemake.config).table_of
+    of_study = study.load(snakemake.config)
 
     def together(files):
-        return collecting.together(files, table_of) if files else None
+        return collecting.together(files, of_study) if files else None
 
     before = tuple(read_frame(files[0]) if files else None for files in (given.memorability_before, given.brain_before))
     after = together(given.memorability_after), together(given.brain_after)
@@ -26,6 +26,7 @@ with job(snakemake) as say:
         top1 = {model: tables.published_top1(published, timm_name) for model, timm_name in whole.items()}
     if given.recognition:
         top1 = together(given.recognition).set_index("model")["top1"]
+    collecting.check(given.predicted, of_study)
     stimuli = read_table(given.stimuli[0])
     _, _, validation = splits.memorability_splits(stimuli, given.stimuli[0], 0, choose=True)
     numbers = [int(column.removeprefix("split_")) for column in split_columns(stimuli)]
