@@ -15,14 +15,22 @@ class Run:
     """`snakemake` in the background, in a folder, in a session of its own as in a terminal.
 
     before : what its command begins with
+    python : which runs it
     """
 
     under_way: ClassVar[list] = []
 
-    def __init__(self, folder: Path, *arguments: str, before: tuple[str, ...] = (), **environment: str):
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        before: tuple[str, ...] = (),
+        python: str = sys.executable,
+        **environment: str,
+    ):
         self.folder, self.log = folder, folder.parent / "output.txt"
         # What a shell starts in the background, as the tests may be, hears no Ctrl-C otherwise.
-        command = [*before, "env", "--default-signal=INT", sys.executable, "-m", "snakemake", *arguments]
+        command = [*before, "env", "--default-signal=INT", python, "-m", "snakemake", *arguments]
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
                 command, cwd=folder, env=forks.environ() | environment, stdout=log, stderr=log, start_new_session=True

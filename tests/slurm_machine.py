@@ -123,8 +123,10 @@ class Slurm:
         """A daemon in the foreground, as a child of this process."""
         with open(self.folder / f"{name}.out", "a") as out:
             environment = {key: value for key, value in os.environ.items() if not key.startswith("SLURM")}
+            # It ends with this process, however that ends.
+            command = ["setpriv", "--pdeathsig", "TERM", shutil.which(name), *arguments]
             self.daemons[name] = subprocess.Popen(
-                [shutil.which(name), *arguments], stdout=out, stderr=out, env=environment, start_new_session=True
+                command, stdout=out, stderr=out, env=environment, start_new_session=True
             )
 
     def stop(self, name: str) -> None:
@@ -162,6 +164,8 @@ class Slurm:
     def node_down(self) -> None:
         """The node is lost with all that runs on it, until `resume`."""
         self("scontrol", "update", f"nodename={self.host}", "state=down", "reason=test")
+        # Slurm drains a node that is given a job of which something is left there.
+        self.wait_for("end of the steps", lambda: not list((self.folder / "spool").glob(f"{self.host}_*")))
 
     def resume(self) -> None:
         """The node takes jobs again, whatever it was set to."""

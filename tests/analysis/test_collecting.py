@@ -22,22 +22,23 @@ OTHERS = "made with other settings than the study's"
 IMAGES = "stimulus_id,split_1\r\na,train\r\nb,test\r\nc,test\r\n"
 # A file of each kind that jobs write, and the tables that it goes into.
 KINDS = {
-    "results/memorability/mine/tiny/conv1.0.csv": ["memorability.csv", "memorability/mine.csv"],
-    "results/memorability/mine/tiny/penultimate.npz": ["memorability.csv", "memorability/mine.csv"],
-    "results/memorability/mine/tiny.tuned-1/penultimate.npz": ["memorability.csv", "memorability/mine.csv"],
-    "results/memorability/theirs/tiny/conv1.0.npz": ["memorability/theirs.csv"],
-    "results/brain/simulated/tiny/conv1.0.csv": ["brain.csv"],
-    "results/brain/simulated/tiny.tuned-1/penultimate.csv": ["brain.csv"],
-    "results/generalisation/mine/theirs/tiny/penultimate.csv": ["generalisation/mine/theirs.csv"],
-    "results/audit/simulated.IT/tiny/penultimate.csv": ["audit.csv"],
-    "results/finetune/tiny/split_1.csv": ["finetuned.csv"],
-    "results/finetune/tiny/split_1.predicted.csv": ["finetuned.csv"],
-    "results/finetune/tiny/split_1.epochs.csv": ["finetuned.csv"],
-    "results/recognition/tiny.csv": ["finetuned.csv"],
-    "results/peers/resmem/mine.csv": ["beside_published.csv"],
-    "results/consistency/mine.csv": ["generalisation.csv"],
+    "results/memorability/mine/tiny/conv1.0.csv": "memorability memorability/mine finetuned generalisation",
+    "results/memorability/mine/tiny/penultimate.npz": "memorability memorability/mine finetuned generalisation",
+    "results/memorability/mine/tiny.tuned-1/penultimate.npz": "memorability memorability/mine finetuned generalisation",
+    "results/memorability/theirs/tiny/conv1.0.npz": "memorability/theirs generalisation",
+    "results/brain/simulated/tiny/conv1.0.csv": "brain finetuned generalisation",
+    "results/brain/simulated/tiny.tuned-1/penultimate.csv": "brain finetuned generalisation",
+    "results/generalisation/mine/theirs/tiny/penultimate.csv": "generalisation/mine/theirs generalisation",
+    "results/audit/simulated.IT/tiny/penultimate.csv": "audit",
+    "results/finetune/tiny/split_1.csv": "finetuned",
+    "results/finetune/tiny/split_1.predicted.csv": "finetuned",
+    "results/finetune/tiny/split_1.epochs.csv": "finetuned",
+    "results/recognition/tiny.csv": "finetuned",
+    "results/peers/resmem/mine.csv": "beside_published",
+    "results/consistency/mine.csv": "generalisation",
 }
-TABLES = {f"results/{name}" for names in KINDS.values() for name in names}
+KINDS = {file: {f"results/{name}.csv" for name in names.split()} for file, names in KINDS.items()}
+TABLES = set().union(*KINDS.values())
 TARGETS = ("all", "generalisation", "finetuned", "audit")
 # By what is wrong with a file: what it was damaged by. Of predictions (.npz) numpy says what is wrong.
 DAMAGES = {
@@ -208,7 +209,7 @@ def test_no_table_goes_but_those_of_the_file(of_study, file):
     Path(file).write_bytes(b"")
     with pytest.raises(InputError):
         collecting.check([file], of_study)
-    assert {table for table in TABLES if not os.path.exists(table)} == {f"results/{name}" for name in KINDS[file]}
+    assert {table for table in TABLES if not os.path.exists(table)} == KINDS[file]
 
 
 def test_what_another_step_reads_and_has_other_settings_stays(of_study):
@@ -307,7 +308,7 @@ def touched(make_tiny_study, add_dataset, configure, run_snakemake, tmp_path_fac
 def test_the_same_command_makes_again_what_was_removed(touched, tmp_path, run_snakemake, file):
     folder = shutil.copytree(touched, tmp_path / "study")
     assert planned(run_snakemake, folder) == set()
-    removed = {file, str(Path(file).with_suffix(".csv")), *(f"results/{name}" for name in KINDS[file])}
+    removed = {file, str(Path(file).with_suffix(".csv")), *KINDS[file]}
     for each in removed:
         (folder / each).unlink(missing_ok=True)
     assert removed <= planned(run_snakemake, folder)

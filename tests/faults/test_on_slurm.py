@@ -7,6 +7,7 @@ import time
 
 import psutil
 import pytest
+import slurm_machine
 import torch
 from runs import Run
 from safetensors.torch import load_file, save_file
@@ -25,11 +26,38 @@ def slow(pretrained=False, **kwargs):
     network.register_forward_pre_hook(lambda *_: time.sleep(0.1))
     return network
 """
-PATIENT = ("--slurm-init-seconds-before-status-checks", "2")
+# Takes half as much memory again as the first try asked for.
+HUNGRY = """
+from pathlib import Path
+
+asked = Path(f"asked.{snakemake.wildcards.layers}")
+if not asked.exists():
+    asked.write_text(str(snakemake.resources.mem_mb))
+taken = bytearray(b"x") * (1500_000 * int(asked.read_text()))
+"""
+# Ends in time when it has more than a minute.
+LONG = """
+import time
+
+while snakemake.resources.runtime == 1:
+    time.sleep(1)
+"""
+PATIENT = ("--slurm-init-seconds-before-status-checks", "1")
 
 
 def run_on_slurm(study, *options: str, target: str = "memorability_scores") -> Run:
     return Run(study, "--profile", "slurm", *PATIENT, *options, "--", target)
+
+
+def let_preempt(study) -> None:
+    """Networks run in a partition whose jobs more important ones requeue."""
+    (study / "slurm/site.yaml").write_text("gpu: {slurm_partition: requeued, gres: 'gpu:1'}\n")
+
+
+def begin_script(study, code: str) -> None:
+    """What the script that scores memorability does first."""
+    script = study / "workflow/scripts/scores/memorability.py"
+    script.write_text(code + script.read_text())
 
 
 def wait_for(holds, what: str, seconds: float = 300):
@@ -85,6 +113,7 @@ def test_job_cancelled(slurm, study, undisturbed, reached, results_of, fault):
 
 
 def test_requeued_after_preemption(slurm, study, undisturbed, reached, results_of, fault):
+    let_preempt(study)
     run = run_on_slurm(study)
     slurm.preempt(reached()[0])
     let_go(study)
@@ -113,7 +142,7 @@ def test_node_drained(slurm, study, undisturbed, reached, results_of, fault):
     slurm("scontrol", "update", f"nodename={slurm.host}", "state=drain", "reason=test")
     let_go(study)
     wait_for(lambda: any(state == "PENDING" for _, state, _ in slurm.jobs()), "job that waits for the node")
-    slurm("scontrol", "update", f"nodename={slurm.host}", "state=resume")
+    slurm.resume()
     said = run.ends_well()
     assert "Trying to restart job" not in said
     assert results_of(study) == undisturbed
@@ -124,35 +153,36 @@ def test_node_goes_down(slurm, study, undisturbed, reached, results_of, fault):
     run = run_on_slurm(study)
     reached()
     processes = [int(file.suffix[1:]) for file in study.glob("reached.*")]
-    slurm("scontrol", "update", f"nodename={slurm.host}", "state=down", "reason=test")
+    slurm.node_down()
     wait_for(lambda: not slurm.running(), "end of the jobs")
     let_go(study)
-    # It registers again at once, and must not start a job of which it still has processes.
-    slurm.wait_for("node", slurm.idle, 300)
+    # It must not start a job of which it still has processes.
     wait_for(lambda: not any(map(psutil.pid_exists, processes)), "end of the processes")
-    time.sleep(5)
+    slurm.resume()
     slurm.start_now()
     run.ends_well()
     assert results_of(study) == undisturbed
     fault("a node goes down", "nothing, or an error that says NODE_FAIL; its jobs run again when a node is there")
 
 
-def test_time_limit(slurm, study, undisturbed, reached, results_of, fault):
-    run = run_on_slurm(study, "--set-resources", "memorability:runtime=1 if attempt == 1 else 60")
-    reached()
-    wait_for(lambda: not slurm.running("rule_memorability"), "end of time", 240)
+def test_time_limit(slurm, study, undisturbed, results_of, fault):
     let_go(study)
-    said = run.ends_well()
-    assert "TIMEOUT" in said
+    rules = study / "workflow/rules/networks.smk"
+    rules.write_text(rules.read_text().replace("minutes=240", "minutes=1"))
+    begin_script(study, LONG)
+    said = run_on_slurm(study).ends_well()
+    assert said.count("TIMEOUT") == 2
     assert results_of(study) == undisturbed
     fault("a job reaches its time limit", "an error that says TIMEOUT; the run gives it more time, and tries it again")
 
 
-def test_memory_limit(slurm, study, undisturbed, results_of, fault):
+def test_memory_limit(slurm, study, undisturbed, configure, results_of, fault):
     let_go(study)
-    run = run_on_slurm(study, "--set-resources", "memorability:mem_mb=150 if attempt == 1 else 8000")
-    said = run.ends_well()
-    assert said.count("Trying to restart job") >= 2
+    configure(study, resources={"memory_gb": 2})
+    begin_script(study, HUNGRY)
+    said = run_on_slurm(study).ends_well()
+    assert said.count("Trying to restart job") == 2
+    assert "OUT_OF_MEMORY" in said or not slurm_machine.CGROUPS.exists()
     assert results_of(study) == undisturbed
     fault("a job takes more memory than it asked for", "an error; the run asks for more, and tries it again")
 
@@ -161,9 +191,8 @@ def test_controller_restarted(slurm, study, undisturbed, reached, results_of, fa
     run = run_on_slurm(study)
     reached()
     slurm.stop("slurmctld")
-    time.sleep(8)  # A few looks at the queue are refused.
-    slurm.start("slurmctld", "-D")
-    slurm.wait_for("controller", slurm.answers)
+    run.wait_for(lambda: "controller does not answer" in run.said())
+    slurm.start_controller()
     let_go(study)
     run.ends_well()
     assert results_of(study) == undisturbed
@@ -214,6 +243,7 @@ def test_training_preempted_three_times(slurm, make_tiny_study, configure, run_s
     (study / "models.tsv").write_text("model\ttimm_name\tweights\tlayers\ntiny\tslow\ttiny.safetensors\tpenultimate\n")
     (study / "slow.py").write_text(SLOW_NETWORK)
     recipe = {"splits": [1], "epochs": 60, "patience": 60, "batch_size": 8}
+    let_preempt(study)
     configure(study, brain=None, model_plugins=["slow.py"], finetune=recipe)
     weights = "resources/weights/tiny.tuned-1.safetensors"
     calm = shutil.copytree(study, tmp_path / "calm")

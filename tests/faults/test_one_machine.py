@@ -166,6 +166,34 @@ def test_results_are_cut_short_and_emptied(study, undisturbed, results_of, fault
     )
 
 
+def test_files_of_several_kinds_are_damaged(finished_study, undisturbed, results_of, fault):
+    """In a finished study: one line names them all, and the second run is the last."""
+    damages = {
+        JOBS[0]: ("it ends in the middle of a row", lambda whole: whole[:-20]),
+        JOBS[1].replace(".csv", ".npz"): ("damaged (", lambda whole: whole[:-20]),
+        JOBS[2].replace("memorability/mine", "brain/simulated"): ("the file is empty", lambda whole: b""),
+        "results/consistency/mine.csv": ("it holds zeros instead of text", lambda whole: bytes(len(whole) - 1) + b"\n"),
+    }
+    for path, (_, damage) in damages.items():
+        (finished_study / path).write_bytes(damage((finished_study / path).read_bytes()))
+    command = ("--cores", "1", "--quiet", "rules")
+    line = complaint(*Run(finished_study, *command).end())
+    for path, (wrong, _) in damages.items():
+        assert f"{path} ({wrong}" in line
+        assert not (finished_study / path).exists()
+    assert line.endswith("give the same command again, which makes them anew")
+    output = again(finished_study, *command)
+    assert [planned(output, rule) for rule in ("memorability", "brain", "consistency")] == [2, 1, 1]
+    assert results_of(finished_study) == undisturbed
+    assert "Nothing to be done" in again(finished_study, *command)
+    fault(
+        "files of several kinds (scores of memorability and of the brain, predictions, ...) are damaged in a finished "
+        "study",
+        "The first step that reads one of them names all in one line; they are removed, and the same command makes "
+        "them again.",
+    )
+
+
 def test_staged_files_are_deleted(unscored, undisturbed, results_of, fault):
     run = Run(unscored, *SCORES)
     run.wait_for(lambda: any((unscored / path).exists() for path in JOBS))
@@ -211,7 +239,11 @@ def test_the_disk_is_full(one_unscored, undisturbed, results_of, fault):
         )
     )
     line = complaint(*Run(one_unscored, *SCORES, before=mounted(mount)).end())
-    assert f"{JOBS[0]}: No space left on device; make room there, and give the same command again" in line
+    # Which of its two files the job comes to first is its own business.
+    job = re.escape(JOBS[0].removesuffix("csv"))
+    assert re.search(
+        rf"{job}(csv|npz): No space left on device; make room there, and give the same command again", line
+    )
     again(one_unscored, *SCORES)
     assert results_of(one_unscored) == undisturbed
     fault(

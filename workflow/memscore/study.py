@@ -212,19 +212,25 @@ class Study:
         return [f"{folder}/{model}/{label}.csv" for folder, model in folders for label in self.runs(folder, model)]
 
     def goes_into(self, file: str) -> list[str]:
-        """The tables that Snakemake makes again, and with them what it needs for it, after a job's file was lost."""
+        """The tables that a job's file goes into, by one another: for a file that is lost Snakemake runs its job again
+        where such a table, which is asked for, is missing too."""
         match _place(file):
             case "memorability", name, *_:
-                return [f"results/memorability/{name}.csv", *(["results/memorability.csv"] * (name == self.dataset))]
+                of_dataset = ["memorability", "finetuned"] if name == self.dataset else []
+                tables = [f"memorability/{name}", *of_dataset, "generalisation"]
+            case "brain", *_:
+                tables = ["brain", "finetuned", "generalisation"]
             case "generalisation", fitted, tested, *_:
-                return [f"results/generalisation/{fitted}/{tested}.csv"]
-            case ("brain" | "audit") as kind, *_:
-                return [f"results/{kind}.csv"]
+                tables = [f"generalisation/{fitted}/{tested}", "generalisation"]
+            case "audit", *_:
+                tables = ["audit"]
             case "peers", *_:
-                return ["results/beside_published.csv"]
-            case "consistency", _:  # Of the data set that memorability is of, the study's own target.
-                return ["results/generalisation.csv"]
-        return ["results/finetuned.csv"]
+                tables = ["beside_published"]
+            case "consistency", _:  # Of the data set that memorability is of, it is asked for itself.
+                tables = ["generalisation"]
+            case _:
+                tables = ["finetuned"]
+        return [f"results/{name}.csv" for name in tables]
 
     def table_of(self, file: str) -> tuple[list[dict[str, str]], tuple[str, ...], str]:
         """(what each row of a job's table is of, its columns of numbers, its `made_with`), by the file's path from

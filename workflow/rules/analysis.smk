@@ -195,9 +195,9 @@ rule finetuned_table:
         memorability_before=rules.collect_memorability.output if STUDY.tuned else [],
         best_layers=rules.best_layers.output.table if STUDY.tuned else [],
         best_predicted=expand("results/best_layers/{model}.csv", model=dict.fromkeys(m for _, m, _ in STUDY.tunings())),
-        memorability_after=lambda wildcards: scored_of(STUDY.tuned, "results/memorability", [STUDY.dataset]),
+        memorability_after=lambda wildcards: STUDY.scored(STUDY.tuned, "results/memorability", [STUDY.dataset]),
         brain_before=rules.collect_brain.output if STUDY.benchmarks() else [],
-        brain_after=lambda wildcards: scored_of(STUDY.tuned, "results/brain", STUDY.brain_sets()),
+        brain_after=lambda wildcards: STUDY.scored(STUDY.tuned, "results/brain", STUDY.brain_sets()),
         published=STUDY.accuracies or [],
         recognition=expand("results/recognition/{model}.csv", model=STUDY.recognised_as()) if STUDY.recognises else [],
     output:

@@ -76,13 +76,7 @@ def recorded(part, name):
 
 def scored(folder, sets):
     """What the jobs write that between them score every layer of the study on these stimulus sets."""
-    return scored_of(STUDY.models, folder, sets)
-
-
-def scored_of(models, folder, sets):
-    """The same of these models."""
-    folders = [(f"{folder}/{set}", model) for model in models for set in sets]
-    return [f"{folder}/{model}/{layers}.csv" for folder, model in folders for layers in STUDY.runs(folder, model)]
+    return STUDY.scored(STUDY.models, folder, sets)
 
 
 # Of a job that fails. It is the run that tries again, with more memory and time: the Snakemake that a job on a cluster is run

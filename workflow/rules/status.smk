@@ -6,7 +6,6 @@ def jobs_by_stage():
     """One output of each of the study's jobs; planned without the DAG, which takes a large study's jobs minutes."""
     datasets, sets, across = STUDY.datasets_in_use(), STUDY.stimulus_sets(), STUDY.across()
     seen = [*sets, *([("references", "pca")] if config["reduction"]["pca"] else [])]
-    within = [name for name in STUDY.generalisation if name != STUDY.dataset]
     return {
         "staging": [
             *(f"resources/weights/{model}.safetensors" for model in STUDY.models),
@@ -22,19 +21,7 @@ def jobs_by_stage():
                 for model in STUDY.models
             )
         ),
-        "memorability": scored("results/memorability", [STUDY.dataset] if STUDY.dataset else []),
-        "brain": scored("results/brain", STUDY.brain_sets()),
-        "fine-tuning": [f"results/finetune/{model}/split_{split}.csv" for _, model, split in STUDY.tunings()],
-        "tuned networks' scores": [
-            *scored_of(STUDY.tuned, "results/memorability", [STUDY.dataset] if STUDY.dataset else []),
-            *scored_of(STUDY.tuned, "results/brain", STUDY.brain_sets()),
-        ],
-        "object recognition": [f"results/recognition/{m}.csv" for m in STUDY.recognised_as() if STUDY.recognises],
-        "peers": [f"results/peers/{peer}/{STUDY.dataset}.csv" for peer in config["peers"] if STUDY.tuned],
-        "generalisation": [
-            *scored("results/memorability", within),
-            *(job for fitted, tested in across for job in scored(f"results/generalisation/{fitted}", [tested])),
-        ],
+        **{stage: files for stage, files in STUDY.job_tables().items() if stage not in ("consistency", "audit")},
         "tables and report": tables(),
     }
 
@@ -54,7 +41,7 @@ def tables():
     }
     return [
         *(f"results/{name}" for names, wanted in named.items() if wanted for name in names.split()),
-        *(f"results/consistency/{name}.csv" for name in dict.fromkeys([STUDY.dataset, *STUDY.generalisation]) if name),
+        *STUDY.job_tables()["consistency"],
         *("results/provenance/{}/{}.json".format(*each) for each in STUDY.records()),
         *(f"results/memorability/{name}.csv" for name in STUDY.generalisation),
         *(f"results/generalisation/{fitted}/{tested}.csv" for fitted, tested in STUDY.across()),

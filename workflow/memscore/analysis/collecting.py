@@ -14,7 +14,6 @@ import pandas as pd
 from memscore.errors import InputError
 from memscore.files import cut_short, read_frame
 from memscore.scores.memorability import read_best
-from memscore.study import Study
 
 # How many unusable files a message names; the rest it counts.
 NAMED = 20
@@ -26,19 +25,22 @@ GONE = "removed by another step"
 BESIDE = {"memorability": [".npz"], "finetune": [".predicted.csv", ".epochs.csv"]}
 
 
-def together(files: Sequence[str], study: Study) -> pd.DataFrame:
-    """The rows of all files of jobs, one file below the other, if each is whole (`check`)."""
+def together(files: Sequence[str], study) -> pd.DataFrame:
+    """The rows of all files of jobs, one file below the other, if each is whole (`check`).
+
+    study : the `Study` that they are of, which is what is planned and no stage's to import
+    """
     check(files, study)
     return pd.concat(map(read_frame, files), ignore_index=True).drop(columns=MADE_WITH, errors="ignore")
 
 
-def check(files: Iterable[str], study: Study) -> None:
+def check(files: Iterable[str], study) -> None:
     """Where some of these files of jobs are unusable, the error of `refuse`."""
     if unusable := damaged(files, study):
         refuse(unusable, study)
 
 
-def refuse(unusable: Mapping[str, str], study: Study) -> NoReturn:
+def refuse(unusable: Mapping[str, str], study) -> NoReturn:
     """Remove files of jobs, and all others of the study's that are damaged; an InputError says of each what is wrong.
 
     unusable : what is wrong with each
@@ -47,7 +49,7 @@ def refuse(unusable: Mapping[str, str], study: Study) -> NoReturn:
     and is not a file of this step's may wait to be made anew in this very run, or for the next config: it stays.
     """
     tables = list(chain(*study.job_tables().values()))
-    others = damaged(filter(os.path.exists, [*tables, *chain(*map(beside, tables))]), study)
+    others = damaged([*tables, *chain(*map(beside, tables))], study)
     unusable = dict(unusable) | {file: wrong for file, wrong in others.items() if wrong not in (OTHERS, GONE)}
     for file in unusable:
         # A table whose predictions are lost goes with them: their job makes both.
@@ -66,12 +68,12 @@ def beside(table: str) -> list[str]:
     return [table.removesuffix(".csv") + suffix for suffix in BESIDE.get(kind, [])]
 
 
-def damaged(files: Iterable[str], study: Study) -> dict[str, str]:
+def damaged(files: Iterable[str], study) -> dict[str, str]:
     """What is wrong with each of these files of jobs that cannot be used."""
     return {file: wrong for file in files if (wrong := flaw(file, study))}
 
 
-def flaw(file: str, study: Study) -> str | None:
+def flaw(file: str, study) -> str | None:
     """What is wrong with a file of a job; None if nothing is."""
     if not os.path.exists(file):
         return GONE
@@ -81,6 +83,7 @@ def flaw(file: str, study: Study) -> str | None:
         read_best(file)
     except InputError as error:
         return str(error)
+    return None
 
 
 def damage(file: str | Path, rows: Sequence[dict[str, str]], numbers: Sequence[str], made_with: str) -> str | None:
