@@ -21,3 +21,9 @@ with job(snakemake):
         with replacing(output) as temporary:
             temporary.write_bytes(Path({finished!r}, output).read_bytes())
 """
+# The same of a run with other settings, whose numbers are others: it waits for a file `hold.before`, and leaves `before.*`.
+OTHER_SETTINGS = (
+    STAND_IN.replace('"hold"', '"hold.before"')
+    .replace('"reached.', '"before.')
+    .replace(".read_bytes())", ".read_bytes().replace(b'0.', b'0.9'))")
+)

@@ -26,20 +26,20 @@ def slow(pretrained=False, **kwargs):
     network.register_forward_pre_hook(lambda *_: time.sleep(0.1))
     return network
 """
-# Takes half as much memory again as the first try asked for.
+# Of one layer's job: takes a fifth more memory than the first try asked for.
 HUNGRY = """
 from pathlib import Path
 
-asked = Path(f"asked.{snakemake.wildcards.layers}")
-if not asked.exists():
-    asked.write_text(str(snakemake.resources.mem_mb))
-taken = bytearray(b"x") * (1500_000 * int(asked.read_text()))
+if snakemake.wildcards.layers == "conv1.0":
+    if not Path("asked").exists():
+        Path("asked").write_text(str(snakemake.resources.mem_mb))
+    taken = bytearray(b"x") * (1200_000 * int(Path("asked").read_text()))
 """
-# Ends in time when it has more than a minute.
+# Of one layer's job: ends in time when it has more than a minute.
 LONG = """
 import time
 
-while snakemake.resources.runtime == 1:
+while snakemake.wildcards.layers == "conv1.0" and snakemake.resources.runtime == 1:
     time.sleep(1)
 """
 PATIENT = ("--slurm-init-seconds-before-status-checks", "1")
@@ -171,7 +171,7 @@ def test_time_limit(slurm, study, undisturbed, results_of, fault):
     rules.write_text(rules.read_text().replace("minutes=240", "minutes=1"))
     begin_script(study, LONG)
     said = run_on_slurm(study).ends_well()
-    assert said.count("TIMEOUT") == 2
+    assert said.count("TIMEOUT") == said.count("Trying to restart job") == 1
     assert results_of(study) == undisturbed
     fault("a job reaches its time limit", "an error that says TIMEOUT; the run gives it more time, and tries it again")
 
@@ -181,8 +181,9 @@ def test_memory_limit(slurm, study, undisturbed, configure, results_of, fault):
     configure(study, resources={"memory_gb": 2})
     begin_script(study, HUNGRY)
     said = run_on_slurm(study).ends_well()
-    assert said.count("Trying to restart job") == 2
-    assert "OUT_OF_MEMORY" in said or not slurm_machine.CGROUPS.exists()
+    assert said.count("Trying to restart job") == 1
+    logs = "".join(path.read_text() for path in study.glob(".snakemake/slurm_logs/**/*.log"))
+    assert "oom-kill event" in logs or not slurm_machine.CGROUPS.exists()
     assert results_of(study) == undisturbed
     fault("a job takes more memory than it asked for", "an error; the run asks for more, and tries it again")
 
@@ -242,13 +243,11 @@ def test_training_preempted_three_times(slurm, make_tiny_study, configure, run_s
     save_file(timm.create_model("test_resnet").state_dict(), study / "tiny.safetensors")
     (study / "models.tsv").write_text("model\ttimm_name\tweights\tlayers\ntiny\tslow\ttiny.safetensors\tpenultimate\n")
     (study / "slow.py").write_text(SLOW_NETWORK)
-    recipe = {"splits": [1], "epochs": 60, "patience": 60, "batch_size": 8}
+    recipe = {"splits": [1], "epochs": 30, "patience": 30, "batch_size": 8}
     let_preempt(study)
     configure(study, brain=None, model_plugins=["slow.py"], finetune=recipe)
     weights = "resources/weights/tiny.tuned-1.safetensors"
     calm = shutil.copytree(study, tmp_path / "calm")
-    code, output = run_snakemake(calm, "--cores", "2", "--quiet", "rules", "--", weights)
-    assert code == 0, output
     run = run_on_slurm(study, target=weights)
     log = study / "logs/finetune/tiny/split_1.log"
     before, times = "", 0
@@ -262,6 +261,8 @@ def test_training_preempted_three_times(slurm, make_tiny_study, configure, run_s
         slurm.preempt(slurm.running("rule_finetune")[0])
         before = said(log)
         times += 1
+    code, output = run_snakemake(calm, "--cores", "2", "--quiet", "rules", "--", weights)
+    assert code == 0, output
     run.ends_well()
     assert "goes on after step" in said(log)
     tensors, again = load_file(calm / weights), load_file(study / weights)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from runs import Run
-from stand_in import JOBS, TABLE
+from stand_in import JOBS, OTHER_SETTINGS, TABLE
 
 pytestmark = [pytest.mark.workflow, pytest.mark.thorough]
 
@@ -52,6 +52,13 @@ def complaint(code: int, output: str) -> str:
     return line
 
 
+def wait_until(holds, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
 def planned(output: str, rule: str) -> int:
     """How many jobs of a rule a run set out with."""
     return int(re.search(rf"^{rule} +(\d+)$", output, re.MULTILINE)[1])
@@ -87,6 +94,31 @@ def test_snakemake_is_killed(unscored, undisturbed, results_of, fault):
     fault(
         "Snakemake itself is killed (`kill -9`), and its jobs live on",
         "The same command says in one line that it removes the dead run's lock, and makes only what was not finished.",
+    )
+
+
+def test_a_late_job_changes_nothing(one_unscored, finished_original, undisturbed, results_of, run_snakemake, fault):
+    """Of a run that was killed; the next one has other settings."""
+    script = one_unscored / "workflow/scripts/scores/memorability.py"
+    now, late = script.read_text(), OTHER_SETTINGS.format(finished=str(finished_original))
+    (one_unscored / "hold.before").touch()
+    script.write_text(late)
+    run = Run(one_unscored, *SCORES)
+    run.wait_for(lambda: list(one_unscored.glob("before.*")))
+    run.process.kill()
+    run.process.wait()
+    script.write_text(now)
+    code, output = run_snakemake(one_unscored, "--dry-run", *SCORES)
+    assert code == 0, output
+    assert list((one_unscored / ".snakemake/locks").glob("*.lock")), "who only looks takes no lock away"
+    again(one_unscored, *SCORES)
+    (one_unscored / "hold.before").unlink()
+    wait_until(lambda: not run.jobs(), 120)
+    assert "its results are not wanted any more" in run.said()
+    assert results_of(one_unscored) == undisturbed
+    fault(
+        "a job of a killed run ends after the next run, with other settings, has made the same table",
+        "The table stays as it is; the late job says that its results are not wanted any more.",
     )
 
 

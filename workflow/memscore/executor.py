@@ -3,6 +3,8 @@
 Written against snakemake-executor-plugin-slurm 2.5.4; docs/slurm.md says what it would do by itself, and why not here.
 """
 
+import asyncio
+import re
 import shlex
 import sys
 import time
@@ -122,6 +124,12 @@ class Executor(plugin.Executor):
                 self.report_job_error(each, msg=message, aux_logs=[str(each.aux["slurm_logfile"])])
         self.next_seconds_between_status_checks = min(max(pause, first), max(LONGEST_PAUSE, first))
 
+    async def sleep(self):
+        """In short steps: neither Ctrl-C nor the end of the run is kept waiting."""
+        end = time.monotonic() + self.next_seconds_between_status_checks
+        while self.wait and time.monotonic() < end:
+            await asyncio.sleep(0.5)
+
     def _submit(self, job) -> None:
         self.before[job.jobid] = {file: _signature(file) for file in (*job.output, *job.log)}
         super().run_job(job)
@@ -169,7 +177,8 @@ class Executor(plugin.Executor):
         lines = [line.strip() for line in _read(log).splitlines() if line.strip()]
         said = " / ".join(lines[-LAST_WORDS:]) or "nothing"
         ended = f"job of rule {job.name} failed before its own log began ({state}{node})"
-        self._say(f"{ended}; Slurm's log {log} ends: {said}", said)
+        # Of a hundred jobs on such a node, once: they differ in numbers.
+        self._say(f"{ended}; Slurm's log {log} ends: {said}", re.sub(r"\d+", "", said))
         return f"{message}It has no log of its own; Slurm's ends: {said}. "
 
     def _tell_of_stuck(self, listed) -> None:

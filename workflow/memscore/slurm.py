@@ -172,7 +172,7 @@ def _where(clusters: Collection[str]) -> list[str]:
 
 def _rows(*asked: str) -> list[list[str]]:
     """Of four columns each."""
-    said = run("sacctmgr", "--noheader", "--parsable2", "show", *asked) or ""
+    said = run("sacctmgr", "--noheader", "--parsable2", "show", *asked, seconds=ASKING) or ""
     return [line.split("|") for line in said.splitlines() if line.count("|") == 3]
 
 

@@ -75,6 +75,12 @@ def command_line():
         return parse_args(None)[1]
 
 
+def only_looks():
+    """Whether nothing is run: then jobs of a run that was killed may still end well, and its lock stays."""
+    looking = "dryrun summary detailed_summary dag rulegraph filegraph d3dag list_rules list_target_rules lint report"
+    return any(getattr(command_line(), name, False) for name in looking.split())
+
+
 STATUS = workflow.modifier.modify_rulename("status")
 if STATUS in sys.argv and workflow.is_main_process and STATUS in (asked := command_line()).targets:
     from memscore import progress
