@@ -142,7 +142,23 @@ def test_left_over_is_what_no_living_run_of_this_folder_has(tmp_path, monkeypatc
     assert cluster.left_over({each.number: each for each in jobs}, {"memscore-ffffffffffff"}) == ["1", "2"]
 
 
-def test_clusters_are_those_that_are_named(site):
-    assert site.clusters == set()
+def test_jobs_are_looked_for_where_they_are_sent(site):
+    assert site.clusters == {""}
     site.asks["gpu"]["clusters"] = "big,small"
-    assert site.clusters == {"big", "small"}
+    assert site.clusters == {"", "big,small"}
+
+
+def test_a_run_that_may_live_is_waited_for(tmp_path, monkeypatch):
+    """Its note is gone for a moment when another run of the folder ends; a run known to be dead waits for nobody."""
+    monkeypatch.chdir(tmp_path)
+    said, asked, cancelled = [], [set(), {"memscore-0123456789ab"}], []
+    monkeypatch.setattr(cluster.wanted, "BEAT", 0)
+    monkeypatch.setattr(cluster.slurm, "queue", lambda cluster="": {"1": job("1", folder=tmp_path)})
+    monkeypatch.setattr(cluster.slurm, "cancel", lambda numbers, *_: cancelled.append(numbers))
+    monkeypatch.setattr(cluster.lock, "living", lambda: asked.pop(0))
+    cluster.cancel_left(said.append)
+    assert (len(said), cancelled) == (1, [])
+    asked[:] = [set()]
+    monkeypatch.setattr(cluster.lock, "known_dead", lambda: {"memscore-0123456789ab"})
+    cluster.cancel_left(said.append)
+    assert cancelled == [["1"]]

@@ -221,7 +221,7 @@ def test_disk_of_files_and_scratch_of_running_jobs():
     sizes = progress.disk("results", "resources", "nowhere")
     assert sizes[JOBS[0]] >= 10**6
     assert sizes["resources/pixels/a.npy"] >= 10**6
-    lines = progress.report({"brain": JOBS}, [], False, {JOBS[1]: 2 * 10**9}.get)
+    lines = progress.report({"brain": JOBS}, [], False, scratch={JOBS[1]: 2 * 10**9}.get)
     assert "Disk: results/ 0.00 GB, resources/ 0.00 GB; scratch of running jobs: 2.00 GB or less" in lines
 
 

@@ -92,6 +92,7 @@ def test_only_ends_are_taken_from_the_accounts(command):
         ("BeginTime", False),
         ("QOSMaxJobsPerUserLimit", False),
         ("AssocGrpCpuLimit", False),
+        ("QOSGrpCPURunMinutesLimit", False),
         ("QOSMaxSubmitJobPerUserLimit", False),
         ("Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions", False),
     ],
@@ -124,6 +125,8 @@ def test_a_refusal_without_a_name_is_waited_for_while_jobs_end():
     said = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
     assert slurm.refused_for_now(said, any_in_queue=True)
     assert slurm.refused_for_now(said, any_in_queue=False) is None
+    named = f"sbatch: error: QOSMaxWallDurationPerJobLimit\nsbatch: error: Batch job submission failed: {said}"
+    assert slurm.refused_for_now(named, any_in_queue=True) is None
 
 
 @pytest.mark.parametrize(
@@ -149,7 +152,7 @@ def test_without_accounts_there_is_no_limit():
 def test_cancelled_jobs_are_waited_for(command, monkeypatch):
     states = itertools.chain(["RUNNING", "COMPLETING"], itertools.repeat("CANCELLED"))
     calls = command("scancel", "")
-    monkeypatch.setattr(slurm.time, "sleep", lambda seconds: command("squeue", line(1, next(states))))
+    monkeypatch.setattr(slurm, "sleep", lambda seconds: command("squeue", line(1, next(states))))
     command("squeue", line(1, "RUNNING"))
     assert slurm.cancel(["1", "2"], seconds=60) == set()
     assert calls()[0] == "1 2"
@@ -159,14 +162,18 @@ def test_cancelled_jobs_are_waited_for(command, monkeypatch):
 
 def test_an_absent_controller_is_waited_for(command, monkeypatch, capsys):
     said = []
-    command("squeue", "", status=1)
-    monkeypatch.setattr(slurm.time, "sleep", lambda seconds: command("squeue", ""))
+    command("squeue", "slurm_load_jobs error: Unable to contact slurm controller", status=1)
+    monkeypatch.setattr(slurm, "sleep", lambda seconds: command("squeue", ""))
     slurm.wait_for_controller(said.append)
-    assert said == ["Slurm's controller does not answer (squeue fails): waiting for it"]
+    assert said == ["Slurm's controller does not answer (no word): waiting for it"]
     slurm.wait_for_controller(said.append)
     assert len(said) == 1
 
 
-def test_no_slurm_is_said():
+def test_no_slurm_or_another_is_said(tmp_path):
     with pytest.raises(InputError, match="no squeue here"):
+        slurm.wait_for_controller(print)
+    (tmp_path / "squeue").write_text("#!/bin/sh\necho \"squeue: unrecognized option '--me'\" >&2; exit 1\n")
+    (tmp_path / "squeue").chmod(0o755)
+    with pytest.raises(InputError, match="unrecognized option"):
         slurm.wait_for_controller(print)

@@ -21,7 +21,7 @@ with job(snakemake):
         with replacing(output) as temporary:
             temporary.write_bytes(Path({finished!r}, output).read_bytes())
 """
-# The same of a run with other settings, whose numbers are others: it waits for a file `hold.before`, and leaves `before.*`.
+# The same of a run with other settings, whose numbers are others: waits for a file `hold.before`, leaves `before.*`.
 OTHER_SETTINGS = (
     STAND_IN.replace('"hold"', '"hold.before"')
     .replace('"reached.', '"before.')

@@ -180,7 +180,9 @@ def test_waiting_for_ever(slurm, study, undisturbed, results_of, run_snakemake, 
     for rule, reason in reasons.items():
         assert any(f"jobs of rule {rule} wait" in line and reason in line for line in mine(run.said()))
         assert re.search(rf"jobs of rule {rule}: .*{reason}.*, which does not go away by itself", status), status
-        fault(f"jobs wait for ever ({reason})", "after a minute one line, with Slurm's reason; `snakemake status` has it")
+        fault(
+            f"jobs wait for ever ({reason})", "after a minute one line, with Slurm's reason; `snakemake status` has it"
+        )
     run.process.send_signal(signal.SIGINT)
     assert run.process.wait(120) != 0
     assert slurm.jobs() == []
@@ -209,7 +211,7 @@ def test_no_controller_at_the_start(slurm, study, undisturbed, results_of, fault
     let_go(study)
     slurm.stop("slurmctld")
     run = run_on_slurm(study)
-    says(run, "Slurm's controller does not answer (squeue fails): waiting for it")
+    says(run, "Slurm's controller does not answer (slurm_load_jobs error")
     slurm.start_controller()
     run.ends_well()
     assert results_of(study) == undisturbed

@@ -5,13 +5,14 @@ Asked once, before the first job. Imported while the workflow is parsed, so it r
 
 import os
 import re
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
-from memscore import lock, slurm
+from memscore import lock, slurm, wanted
 from memscore.errors import InputError
 
 # Where a cluster has GPUs, one of them for each job that runs a network.
@@ -53,9 +54,8 @@ class Site:
 
     @property
     def clusters(self) -> set[str]:
-        """Other clusters that jobs are sent to by name."""
-        named = (str(asks.get("clusters") or "") for asks in self.asks.values())
-        return {name for names in named for name in names.split(",") if name}
+        """Where jobs are sent: "" is this host's own cluster."""
+        return {str(asks.get("clusters") or "") for asks in self.asks.values()}
 
     def resources(self, kind: str) -> dict:
         """Of a rule: the site's keys, for Snakemake's Slurm executor. They mean nothing elsewhere."""
@@ -96,20 +96,32 @@ def read_site(*candidates: Path) -> Site:
     return Site(asks)
 
 
-def cancel_left(say: Callable[[str], None], clusters: Collection[str] = ()) -> None:
+def cancel_left(say: Callable[[str], None], cluster: str = "") -> None:
     """Cancel what runs in this folder left on the cluster that are dead, or whose lock was removed."""
-    left = left_over(slurm.queue(clusters=clusters) or {}, lock.living())
+    jobs = _answer(cluster)
+    left = left_over(jobs, lock.living())
+    if {lock.NAME.search(jobs[number].name)[0] for number in left} - lock.known_dead():
+        # A living run's note may be gone for a moment, when another run of the folder has just ended.
+        say(f"{len(left)} jobs on Slurm are of a run in this folder that holds no lock: waiting a minute for it")
+        time.sleep(3 * wanted.BEAT)
+        left = left_over(jobs := _answer(cluster), lock.living())
     if not left:
         return
     say(f"a run in this folder that is over left {len(left)} jobs on Slurm ({_some(left)}): cancelling them")
-    still = slurm.cancel(left, CANCELLED_WITHIN, clusters)
+    still = slurm.cancel(left, CANCELLED_WITHIN, cluster)
     if still:
         say(f"{len(still)} of them have not ended yet ({_some(still)}): what they write will not be taken")
 
 
+def _answer(cluster: str) -> dict[str, slurm.Job]:
+    while (jobs := slurm.queue(cluster=cluster)) is None:
+        time.sleep(slurm.ASKING)
+    return jobs
+
+
 def left_over(jobs: Mapping[str, slurm.Job], living: Collection[str]) -> list[str]:
     """Numbers of the jobs of this folder that belong to none of the living runs."""
-    names = {number: lock.NAME.search(job.name) for number, job in jobs.items() if job.state not in slurm.ENDS}
+    names = {number: lock.NAME.search(job.name) for number, job in jobs.items() if not job.over}
     here = os.path.realpath(".")
     return [
         number

@@ -5,6 +5,7 @@ which process holds which files, and touches it while it lives. The note's name 
 have too, and by which they know whether they are still `wanted`.
 """
 
+import atexit
 import hashlib
 import json
 import os
@@ -22,6 +23,7 @@ LOCKS = Path(".snakemake/locks")
 NAME = re.compile(r"memscore-[0-9a-f]{12}")
 SILENT = 10 * wanted.BEAT  # A run of which so long nothing was heard may be dead.
 _ended = threading.Event()
+_dead = set()
 
 
 def name() -> str:
@@ -30,22 +32,28 @@ def name() -> str:
     return f"memscore-{hashlib.sha1(f'{host()} {pid} {started(pid)}'.encode()).hexdigest()[:12]}"
 
 
-def note() -> None:
-    """Say beside the lock's files whose they are: called by a run that has just locked the folder."""
-    held, pid = _held(), os.getpid()
-    if held:
-        path = (LOCKS / f"{name()}.run").absolute()
+def note(always: bool = False) -> None:
+    """Say beside the lock's files whose they are: called by a run that has just locked the folder.
+
+    always : without files of a lock too (`--nolock`), of a run whose jobs another could take for a dead one's
+    """
+    held, pid, path = _held(), os.getpid(), _path()
+    if (held or always) and not path.exists():
         process = {"host": host(), "pid": pid, "started": started(pid), "held": held}
         with suppress(OSError):  # A run without a note is a run all the same.
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(process), encoding="utf-8")
             os.environ[wanted.RUN] = str(path)
             _ended.clear()
+            atexit.register(end)
             threading.Thread(target=_beat, args=(path, path.read_bytes()), daemon=True).start()
 
 
 def end() -> None:
-    """The run of this process is over: its note is not written again."""
+    """The run of this process is over: its note goes, and is not written again."""
     _ended.set()
+    with suppress(OSError):
+        _path().unlink(missing_ok=True)
 
 
 def release() -> None:
@@ -57,6 +65,7 @@ def release() -> None:
         if not is_dead(each):
             _say(f"another Snakemake has locked this folder: {_who_holds(each)}")
     if abandoned():
+        _dead.update(each["name"] for each in _notes())
         shutil.rmtree(LOCKS, ignore_errors=True)
         _say("the Snakemake that had locked this folder was killed: its lock is removed")
 
@@ -72,6 +81,11 @@ def living() -> set[str]:
     """Names of the runs that hold locks here; of one that cannot be read or is on another host, nobody knows better."""
     dead = {each["name"] for each in _notes() if is_dead(each)}
     return {path.stem for path in LOCKS.glob("*.run")} - dead
+
+
+def known_dead() -> set[str]:
+    """Names of runs whose lock this process has removed."""
+    return set(_dead)
 
 
 def is_dead(process: dict) -> bool:
@@ -105,6 +119,10 @@ def started(pid: int) -> str | None:
     except OSError:
         return None
     return None if state in ("Z", "X") else fields[18]
+
+
+def _path() -> Path:
+    return (LOCKS / f"{name()}.run").absolute()
 
 
 def _held() -> list[str]:

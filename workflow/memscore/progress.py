@@ -66,13 +66,14 @@ class Progress:
         return took | {job: max(0, self.now - self.running[job]) for job in jobs if job in self.running}
 
 
-def look(stages: Mapping[str, list[str]]) -> Progress:
-    """The state of these jobs in the working directory."""
+def look(stages: Mapping[str, list[str]], clusters: Collection[str] = ("",)) -> Progress:
+    """The state of these jobs in the working directory; `clusters` may have them in their queues."""
     jobs, now = {job for each in stages.values() for job in each}, time.time()
     started, sizes = since(), disk(*FOLDERS)
     marked = {} if started is None else marks(jobs, started)
     numbers = {number for _, number in marked.values() if number}
-    listed = slurm.queue(seconds=SQUEUE_SECONDS) if numbers else {}
+    asked = [slurm.queue(cluster=name, seconds=SQUEUE_SECONDS) for name in clusters] if numbers else []
+    listed = None if None in asked else {number: job for jobs in asked for number, job in jobs.items()}
     # Where Slurm does not say within seconds, none is known to run.
     held = numbers if listed is None else {number for number in numbers & listed.keys() if listed[number].waits}
     queued = {job: at for job, (at, number) in marked.items() if number in held}
@@ -220,15 +221,17 @@ def report(
     stages: Mapping[str, list[str]],
     networks: Collection[str],
     on_gpus: bool,
+    clusters: Collection[str] = ("",),
     scratch: Callable[[str], int] = lambda job: 0,
 ) -> list[str]:
     """The state of a study in lines of text.
 
     stages : its jobs by stage
     networks : the stages that run networks; on_gpus : on one GPU a job
+    clusters : where its jobs are sent; "" is this host's own
     scratch : bytes that a job asks for in its tmpdir
     """
-    progress = look({name: jobs for name, jobs in stages.items() if jobs})
+    progress = look({name: jobs for name, jobs in stages.items() if jobs}, clusters)
     jobs = [job for each in progress.stages.values() for job in each]
     running = [job for name, each in progress.stages.items() if name in networks for job in each]
     hours = sum(progress.spent(running).values()) / 3600

@@ -229,7 +229,7 @@ class Study:
             case "consistency", _:  # Of the data set that memorability is of, it is asked for itself.
                 tables = ["generalisation"]
             case _:
-                tables = ["finetuned"]
+                return ["results/finetuned.csv", "results/figures/training_curves.svg"]
         return [f"results/{name}.csv" for name in tables]
 
     def table_of(self, file: str) -> tuple[list[dict[str, str]], tuple[str, ...], str]:

@@ -106,7 +106,8 @@ def meet_cluster():
         slurm.wait_for_controller(say)
     except InputError as error:
         sys.exit(f"memscore: {error}")
-    cluster.cancel_left(say, SITE.clusters)
+    for name in sorted(SITE.clusters):
+        cluster.cancel_left(say, name)
     cluster.ask(SITE)
     away = [job for job in workflow.dag.needrun_jobs() if not workflow.is_local(job.rule)]
     named = (job.resources.get("slurm_partition") for job in away)

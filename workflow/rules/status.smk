@@ -77,7 +77,11 @@ def command_line():
 
 def only_looks():
     """Whether nothing is run: then jobs of a run that was killed may still end well, and its lock stays."""
-    looking = "dryrun summary detailed_summary dag rulegraph filegraph d3dag list_rules list_target_rules lint report"
+    looking = (
+        "dryrun touch summary detailed_summary dag rulegraph filegraph d3dag list_rules list_target_rules lint report "
+        "list_changes list_input_changes list_params_changes list_untracked list_conda_envs archive containerize "
+        "generate_unit_tests cleanup_metadata"
+    )
     return any(getattr(command_line(), name, False) for name in looking.split())
 
 
@@ -87,7 +91,7 @@ if STATUS in sys.argv and workflow.is_main_process and STATUS in (asked := comma
 
     stages = jobs_by_stage()
     networks = stages.keys() - {"staging", "pixels", "tables and report"}
-    print(*progress.report(stages, networks, on_gpus(asked.executor), scratch_of), sep="\n")
+    print(*progress.report(stages, networks, on_gpus(asked.executor), SITE.clusters, scratch_of), sep="\n")
     # Snakemake keeps a log of whatever it is asked: who asks every minute wants none.
     for file in workflow.logger_manager.get_logfile():
         os.unlink(file)

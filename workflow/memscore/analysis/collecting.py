@@ -49,11 +49,12 @@ def refuse(unusable: Mapping[str, str], study) -> NoReturn:
     and is not a file of this step's may wait to be made anew in this very run, or for the next config: it stays.
     """
     tables = list(chain(*study.job_tables().values()))
-    others = damaged([*tables, *chain(*map(beside, tables))], study)
+    table_of = {each: table for table in tables for each in beside(table)}
+    others = damaged([*tables, *table_of], study)
     unusable = dict(unusable) | {file: wrong for file, wrong in others.items() if wrong not in (OTHERS, GONE)}
     for file in unusable:
-        # A table whose predictions are lost goes with them: their job makes both.
-        for each in (file, Path(file).with_suffix(".csv"), *study.goes_into(file)):
+        # A table goes with what its job wrote beside it: the job makes both.
+        for each in (file, table_of.get(file, file), *study.goes_into(file)):
             Path(each).unlink(missing_ok=True)
     said = [f"{file} ({wrong})" for file, wrong in list(unusable.items())[:NAMED]]
     more = f", and {len(unusable) - NAMED} more" if len(unusable) > NAMED else ""

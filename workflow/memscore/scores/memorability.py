@@ -113,6 +113,8 @@ def read_best(path: str | Path) -> tuple[list[str], np.ndarray]:
         with np.load(path) as arrays:
             return arrays["layer"].tolist(), arrays["predicted"]
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        if getattr(error, "errno", None):  # The disk's, not the file's.
+            raise
         raise InputError(f"damaged ({error})") from error
 
 
