@@ -48,7 +48,7 @@ test-all: test test-thorough test-slurm ## run these, and those that take longer
 test-thorough: setup ## run whole studies, faults, real data, benches
 	@$(PYTEST) -m "(thorough or real_data) and not slurm" $(ARGS)
 
-# One at a time: each has a Slurm of its own, in /etc/slurm and in the background, that goes when it ends.
+# One at a time, on a Slurm of their own, in /etc/slurm and in the background, that goes when they end.
 test-slurm: setup ## run the tests on a real Slurm (root; apt-get install slurm-wlm munge slurmdbd mariadb-server)
 	@$(BIN)/python -m pytest -m slurm $(ARGS)
 

@@ -4,6 +4,7 @@ What they saw is the table of docs/reliability.md: `make reliability` writes it.
 """
 
 import pytest
+from on_slurm import wait_for
 from stand_in import JOBS, STAND_IN, TABLE
 
 
@@ -30,6 +31,17 @@ def one_unscored(study):
     for path in (TABLE, JOBS[0], JOBS[0].replace(".csv", ".npz")):
         (study / path).unlink()
     return study
+
+
+@pytest.fixture
+def reached(slurm, study):
+    """reached(): numbers of the Slurm jobs that score, once both of them, or n, are at work."""
+
+    def jobs(n=2):
+        wait_for(lambda: len(list(study.glob("reached.*"))) >= n, "job at work")
+        return slurm.running("rule_memorability")
+
+    return jobs
 
 
 @pytest.fixture

@@ -3,15 +3,13 @@
 import re
 import shutil
 import signal
-import time
 
 import psutil
 import pytest
 import slurm_machine
 import torch
-from runs import Run
+from on_slurm import hold, let_go, run_on_slurm, wait_for
 from safetensors.torch import load_file, save_file
-from stand_in import JOBS, TABLE
 
 pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
 
@@ -26,46 +24,24 @@ def slow(pretrained=False, **kwargs):
     network.register_forward_pre_hook(lambda *_: time.sleep(0.1))
     return network
 """
-# Of one layer's job: takes a fifth more memory than the first try asked for.
-HUNGRY = """
+# One layer's job takes a fifth more memory than its first try asked for, another's more than a minute unless given two.
+GREEDY = """
+import time
 from pathlib import Path
 
 if snakemake.wildcards.layers == "conv1.0":
     if not Path("asked").exists():
         Path("asked").write_text(str(snakemake.resources.mem_mb))
     taken = bytearray(b"x") * (1200_000 * int(Path("asked").read_text()))
+else:
+    while snakemake.resources.runtime == 1:
+        time.sleep(1)
 """
-# Of one layer's job: ends in time when it has more than a minute.
-LONG = """
-import time
-
-while snakemake.wildcards.layers == "conv1.0" and snakemake.resources.runtime == 1:
-    time.sleep(1)
-"""
-PATIENT = ("--slurm-init-seconds-before-status-checks", "1")
-
-
-def run_on_slurm(study, *options: str, target: str = "memorability_scores") -> Run:
-    return Run(study, "--profile", "slurm", *PATIENT, *options, "--", target)
 
 
 def let_preempt(study) -> None:
     """Networks run in a partition whose jobs more important ones requeue."""
     (study / "slurm/site.yaml").write_text("gpu: {slurm_partition: requeued, gres: 'gpu:1'}\n")
-
-
-def begin_script(study, code: str) -> None:
-    """What the script that scores memorability does first."""
-    script = study / "workflow/scripts/scores/memorability.py"
-    script.write_text(code + script.read_text())
-
-
-def wait_for(holds, what: str, seconds: float = 300):
-    deadline = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < deadline, f"no {what} in {seconds} s"
-        time.sleep(0.2)
-    return found
 
 
 def said(log) -> str:
@@ -78,27 +54,7 @@ def said(log) -> str:
 
 @pytest.fixture
 def study(study):
-    """Without the scores of two layers and what came of them; jobs wait for `hold` to go."""
-    for path in (TABLE, *JOBS[:2]):
-        (study / path).unlink()
-    (study / "hold").touch()
-    return study
-
-
-@pytest.fixture
-def reached(slurm, study):
-    """reached(): numbers of the Slurm jobs that score, once both of them, or n, are at work."""
-
-    def jobs(n=2):
-        wait_for(lambda: len(list(study.glob("reached.*"))) >= n, "job at work")
-        return slurm.running("rule_memorability")
-
-    return jobs
-
-
-def let_go(study) -> None:
-    for file in (study / "hold", *study.glob("reached.*")):
-        file.unlink(missing_ok=True)
+    return hold(study)
 
 
 def test_job_cancelled(slurm, study, undisturbed, reached, results_of, fault):
@@ -165,26 +121,20 @@ def test_node_goes_down(slurm, study, undisturbed, reached, results_of, fault):
     fault("a node goes down", "nothing, or an error that says NODE_FAIL; its jobs run again when a node is there")
 
 
-def test_time_limit(slurm, study, undisturbed, results_of, fault):
-    let_go(study)
-    rules = study / "workflow/rules/networks.smk"
-    rules.write_text(rules.read_text().replace("minutes=240", "minutes=1"))
-    begin_script(study, LONG)
-    said = run_on_slurm(study).ends_well()
-    assert said.count("TIMEOUT") == said.count("Trying to restart job") == 1
-    assert results_of(study) == undisturbed
-    fault("a job reaches its time limit", "an error that says TIMEOUT; the run gives it more time, and tries it again")
-
-
-def test_memory_limit(slurm, study, undisturbed, configure, results_of, fault):
+def test_limits_of_time_and_memory(slurm, study, undisturbed, configure, results_of, fault):
+    """A first try asks for too little, a second for twice as much."""
     let_go(study)
     configure(study, resources={"memory_gb": 2})
-    begin_script(study, HUNGRY)
+    rules, script = study / "workflow/rules/networks.smk", study / "workflow/scripts/scores/memorability.py"
+    rules.write_text(rules.read_text().replace("minutes=240", "minutes=1"))
+    script.write_text(GREEDY + script.read_text())
     said = run_on_slurm(study).ends_well()
-    assert said.count("Trying to restart job") == 1
+    assert said.count("Trying to restart job") == 2
+    assert said.count("TIMEOUT") == 1
     logs = "".join(path.read_text() for path in study.glob(".snakemake/slurm_logs/**/*.log"))
     assert "oom-kill event" in logs or not slurm_machine.CGROUPS.exists()
     assert results_of(study) == undisturbed
+    fault("a job reaches its time limit", "an error that says TIMEOUT; the run gives it more time, and tries it again")
     fault("a job takes more memory than it asked for", "an error; the run asks for more, and tries it again")
 
 
@@ -248,7 +198,7 @@ def test_training_preempted_three_times(slurm, make_tiny_study, configure, run_s
     configure(study, brain=None, model_plugins=["slow.py"], finetune=recipe)
     weights = "resources/weights/tiny.tuned-1.safetensors"
     calm = shutil.copytree(study, tmp_path / "calm")
-    run = run_on_slurm(study, target=weights)
+    run = run_on_slurm(study, targets=(weights,))
     log = study / "logs/finetune/tiny/split_1.log"
     before, times = "", 0
     for _ in range(3):

@@ -8,9 +8,8 @@ import subprocess
 import sys
 
 import pytest
-from runs import Run
+from on_slurm import hold, let_go, run_on_slurm, wait_for
 from stand_in import OTHER_SETTINGS, STAND_IN
-from test_on_slurm import PATIENT, let_go, reached, study, wait_for  # noqa: F401
 
 pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
 
@@ -22,13 +21,24 @@ SCORES = ("memorability_scores", "brain_scores")
 BRAIN = ["results/brain.csv", "results/brain/simulated/tiny/conv1.0.csv"]
 
 
-def run_on_slurm(study, *options, targets=("memorability_scores",), **more) -> Run:
-    return Run(study, "--profile", "slurm", *PATIENT, *options, "--", *targets, **more)
+@pytest.fixture
+def study(study):
+    return hold(study)
 
 
 def site(study, **gpu):
     """What jobs that run networks ask of the cluster, beside a GPU."""
     (study / "slurm/site.yaml").write_text(f"gpu: {json.dumps({'slurm_partition': 'gpu', 'gres': 'gpu:1'} | gpu)}\n")
+
+
+@pytest.fixture(autouse=True)
+def impatient(study):
+    """What a run waits a minute for, it waits a few seconds for."""
+    for module, second in (("wanted", "BEAT = 20"), ("executor", "PATIENCE = 60")):
+        file = study / f"workflow/memscore/{module}.py"
+        text = file.read_text()
+        assert second in text
+        file.write_text(text.replace(second, second[:-1]))
 
 
 def says(run, words, seconds=300):
@@ -161,7 +171,7 @@ def test_as_many_jobs_as_a_limit_lets(slurm, study, undisturbed, results_of, kno
     assert ("lets you have 1 jobs" if known else "takes no more jobs now (AssocMaxSubmitJobLimit)") in said
     assert results_of(study) == undisturbed
     fault(
-        f"more jobs than your account may have in the queue, which Slurm {'tells' if known else 'does not tell'} before",
+        f"more jobs than your account may have in the queue; Slurm {'tells' if known else 'does not tell'} how many",
         "one line; the others wait until there is room, none fails",
     )
 

@@ -41,15 +41,15 @@ def test_the_default_study_is_that_of_a_local_run(
     assert results_of(there) == results_of(here)
 
 
-@pytest.mark.parametrize("slurm_session", ["accounts", "no accounts"], indirect=True)
-def test_jobs_that_the_queue_has_forgotten(slurm, tiny_study, start_snakemake):
-    """Their accounts tell how they ended; where there are none, what they wrote."""
+def test_accounts_tell_of_what_the_queue_has_forgotten(slurm, tiny_study, start_snakemake):
     slurm.configure(MinJobAge=2)
-    target = "resources/pixels/datasets/mine/64x64-bilinear.npy"
-    seldom = (*SLURM[:-1], "25")
-    code, output = start_snakemake(tiny_study, *seldom, "--quiet", "rules", "--", target)
-    assert code == 0, output
+    (tiny_study / "workflow/scripts/stimuli/check_images.py").write_text("raise ValueError\n")
+    seldom = (*SLURM[:-1], "25", "--retries", "0")
+    code, output = start_snakemake(tiny_study, *seldom, "--", "resources/stimuli/datasets/mine/stimuli.csv")
+    assert code == 1
     assert slurm.jobs("--states=all") == []
+    ((number,),) = slurm.accounts("JobIDRaw")
+    assert f"Slurm job {number}: FAILED" in output
 
 
 @pytest.mark.parametrize(
@@ -82,14 +82,16 @@ def test_time_that_no_partition_gives_is_told(slurm, tiny_study, run_snakemake):
     )
 
 
-def test_a_failed_job_names_its_log_and_the_log_the_reason(slurm, tiny_study, start_snakemake, configure):
-    configure(tiny_study, brain=None, resources={"memory_gb": 2, "scratch_gb": 0.0001})
-    rules = tiny_study / "workflow/rules/scores.smk"
+def test_a_failed_job_names_its_log_and_the_log_the_reason(slurm, finished_study, start_snakemake, configure):
+    configure(finished_study, resources={"memory_gb": 2, "scratch_gb": 0.0001})
+    rules = finished_study / "workflow/rules/scores.smk"
     rules.write_text(rules.read_text().replace("retries: RETRIES", "retries: 0"))
-    code, output = start_snakemake(tiny_study, *SLURM, "--", "results/memorability/mine/tiny/conv1.0.csv")
+    target = "results/memorability/mine/tiny/conv1.0.csv"
+    (finished_study / target).unlink()
+    code, output = start_snakemake(finished_study, *SLURM, "--", target)
     assert code == 1
     error = output.partition("Error in rule memorability:")[2]
     (log,) = re.findall(r"log: (logs/\S+\.log)", error)[:1]
-    reason = (tiny_study / log).read_text()
+    reason = (finished_study / log).read_text()
     assert "error: layer conv1.0: needs 0.00079 GB" in reason
     assert "raise memory_gb or scratch_gb" in reason

@@ -16,8 +16,8 @@ import snakemake_executor_plugin_slurm as plugin
 
 from memscore import lock, slurm
 
-# Between two looks at the queue: at first the profile's pause, and half as much again while nothing ends.
-LONGEST_PAUSE = 60  # seconds
+# Between two looks at the queue, by the profile's first pause: half as much again each time while nothing ends.
+LONGEST_PAUSE = 3  # times the first
 # A job that waits for ever is told of after as long.
 PATIENCE = 60
 # Until a job that neither queue nor accounts know is given up, if its files do not tell. At least as long as a network
@@ -116,7 +116,7 @@ class Executor(plugin.Executor):
         """The jobs that have not ended; the others are reported."""
         self._submit_held()
         first = self.workflow.executor_settings.init_seconds_before_status_checks
-        pause = max(first, min(1.5 * self.next_seconds_between_status_checks, LONGEST_PAUSE))
+        pause = max(first, min(1.5 * self.next_seconds_between_status_checks, LONGEST_PAUSE * first))
         places = {_place(each) for each in active_jobs}
         listed, known = {}, {}
         for cluster in {cluster for cluster, _ in places}:
