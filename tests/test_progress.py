@@ -125,7 +125,7 @@ def test_jobs_of_a_cluster_wait_until_they_start(says):
     assert set(seen.running) | set(seen.queued) == set(JOBS)
     assert not set(seen.running) & set(seen.queued)
 
-    told = ["  1 jobs of rule brain: QOSMaxWallDurationPerJobLimit, which does not go away by itself"]
+    told = ["  1 job of rule brain: QOSMaxWallDurationPerJobLimit, which does not go away by itself"]
     assert progress.why_queued(seen) == (["", "Queued, says Slurm", *told] if says == QUEUE else [])
 
 

@@ -15,8 +15,6 @@ pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
 
 SCRIPT = "workflow/scripts/scores/memorability.py"
 FAILS = OTHER_SETTINGS.replace("    time.sleep(0.5)", "    raise ValueError('late')")
-
-
 SCORES = ("memorability_scores", "brain_scores")
 BRAIN = ["results/brain.csv", "results/brain/simulated/tiny/conv1.0.csv"]
 
@@ -67,7 +65,7 @@ def left(slurm, study, finished_original):
     return leave
 
 
-def test_what_a_killed_run_left_is_cancelled(slurm, study, undisturbed, left, results_of, run_snakemake, fault):
+def test_what_a_killed_run_left_is_cancelled(slurm, study, undisturbed, left, results_of, fault):
     numbers = left()
     assert len(numbers) == 2
     run = run_on_slurm(study)
@@ -168,7 +166,7 @@ def test_as_many_jobs_as_a_limit_lets(slurm, study, undisturbed, results_of, kno
     environment = {} if known else {"PATH": slurm.commands_without(study.parent / "bin", "sacctmgr")}
     said = run_on_slurm(study, **environment).ends_well()
     assert "Trying to restart job" not in said
-    assert ("lets you have 1 jobs" if known else "takes no more jobs now (AssocMaxSubmitJobLimit)") in said
+    assert ("lets you have 1 job in" if known else "takes no more jobs now (AssocMaxSubmitJobLimit)") in said
     assert results_of(study) == undisturbed
     fault(
         f"more jobs than your account may have in the queue; Slurm {'tells' if known else 'does not tell'} how many",
@@ -184,12 +182,12 @@ def test_waiting_for_ever(slurm, study, undisturbed, results_of, run_snakemake, 
     reasons = {"memorability": "QOSMaxWallDurationPerJobLimit", "brain": "account not permitted to use this partition"}
     asks = ("--set-resources", "memorability:qos=short", "brain:slurm_partition=theirs")
     run = run_on_slurm(study, *asks, targets=SCORES)
-    run.wait_for(lambda: run.said().count("wait for what will not come by itself") == 2, 150)
+    run.wait_for(lambda: run.said().count("for what will not come by itself") == 2, 150)
     code, status = run_snakemake(study, "status", "--profile", "slurm")
     assert code == 0, status
     for rule, reason in reasons.items():
-        assert any(f"jobs of rule {rule} wait" in line and reason in line for line in mine(run.said()))
-        assert re.search(rf"jobs of rule {rule}: .*{reason}.*, which does not go away by itself", status), status
+        assert any(f"rule {rule}: " in line and reason in line for line in mine(run.said()))
+        assert re.search(rf"jobs? of rule {rule}: .*{reason}.*, which does not go away by itself", status), status
         fault(
             f"jobs wait for ever ({reason})", "after a minute one line, with Slurm's reason; `snakemake status` has it"
         )

@@ -102,12 +102,12 @@ def cancel_left(say: Callable[[str], None], cluster: str = "") -> None:
     left = left_over(jobs, lock.living())
     if {lock.NAME.search(jobs[number].name)[0] for number in left} - lock.known_dead():
         # A living run's note may be gone for a moment, when another run of the folder has just ended.
-        say(f"{len(left)} jobs on Slurm are of a run in this folder that holds no lock: waiting a minute for it")
+        say(f"Slurm has {slurm.jobs(len(left))} of a run in this folder that holds no lock: waiting a minute for it")
         time.sleep(3 * wanted.BEAT)
         left = left_over(jobs := _answer(cluster), lock.living())
     if not left:
         return
-    say(f"a run in this folder that is over left {len(left)} jobs on Slurm ({_some(left)}): cancelling them")
+    say(f"a run in this folder that is over left {slurm.jobs(len(left))} on Slurm ({_some(left)}): cancelling them")
     still = slurm.cancel(left, CANCELLED_WITHIN, cluster)
     if still:
         say(f"{len(still)} of them have not ended yet ({_some(still)}): what they write will not be taken")

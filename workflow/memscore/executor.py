@@ -89,7 +89,7 @@ class Executor(plugin.Executor):
     def cancel_jobs(self, active_jobs):
         """By the run's name: the plugin cancels what it has listed, and not what it is just looking at."""
         self.held.clear()
-        for cluster in {cluster for cluster, _ in list(self.under_way)}:
+        for cluster in {"", *(cluster for cluster, _ in list(self.under_way))}:
             if not slurm.cancel_named(self.run_uuid, cluster):
                 self._say("Slurm cancels no jobs now (scancel fails): the next run in this folder does")
 
@@ -175,7 +175,7 @@ class Executor(plugin.Executor):
         limit = None if cluster else slurm.most_jobs(account, qos)
         if limit is None or [kind[2:] for kind in list(self.under_way.values())].count((account, qos)) < limit:
             return False
-        self._say(f"this cluster lets you have {limit} jobs in the queue: the run keeps to it")
+        self._say(f"this cluster lets you have {slurm.jobs(limit)} in the queue: the run keeps to it")
         return True
 
     def _kind(self, job) -> tuple[str, str, str, str]:
@@ -202,13 +202,14 @@ class Executor(plugin.Executor):
         return _signature(file) not in (None, self.before.get(job.jobid, {}).get(file))
 
     def _last_words(self, job_info, state: str, listed: slurm.Job | None) -> str:
-        """What is known of a job that failed: of one that has no log of its own yet, the end of Slurm's."""
+        """Why a job failed, as Slurm noted in its log of it; of a job without a log of its own, the end of Slurm's."""
         job, log = job_info.job, Path(job_info.aux["slurm_logfile"])
         node = f" on {listed.nodes}" if listed and listed.nodes else ""
         message = f"Slurm job {job_info.external_jobid}: {state}{node}. "
-        if any(self._written(job, file) for file in job.log):
-            return message
         lines = [line.strip() for line in _read(log).splitlines() if line.strip()]
+        if any(self._written(job, file) for file in job.log):
+            why = [line for line in lines if line.startswith("slurmstepd: error")][-1:]  # a limit, out of memory, ...
+            return message + "".join(f"{line}. " for line in why)
         said = " / ".join(lines[-LAST_WORDS:]) or "nothing"
         ended = f"job of rule {job.name} failed before its own log began ({state}{node})"
         # Of a hundred jobs on such a node, once: they differ in numbers.
@@ -223,8 +224,8 @@ class Executor(plugin.Executor):
         for (rule, reason), n in slurm.reasons(long).items():
             number = next(job.number for job in long if (job.rule, job.reason) == (rule, reason))
             self._say(
-                f"{n} jobs of rule {rule} wait for what will not come by itself, says Slurm: {reason}; see scontrol "
-                f"show job {number}, slurm/site.yaml, and resources in the config",
+                f"rule {rule}: {slurm.jobs(n)} in the queue for what will not come by itself, says Slurm: {reason}; see "
+                f"scontrol show job {number}, slurm/site.yaml, and resources in the config",
                 (rule, reason),
             )
 

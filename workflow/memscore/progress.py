@@ -304,7 +304,7 @@ def why_queued(progress: Progress) -> list[str]:
     """What the jobs in a cluster's queue wait for, in Slurm's words."""
     never = {job.reason for job in progress.waiting if job.for_ever}
     lines = [
-        f"  {n} jobs of rule {rule}: {reason}{', which does not go away by itself' if reason in never else ''}"
+        f"  {slurm.jobs(n)} of rule {rule}: {reason}{', which does not go away by itself' if reason in never else ''}"
         for (rule, reason), n in slurm.reasons(progress.waiting).most_common()
     ]
     return ["", "Queued, says Slurm", *lines] if lines else []

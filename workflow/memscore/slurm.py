@@ -203,6 +203,10 @@ def _rows(*asked: str) -> list[list[str]]:
     return [line.split("|") for line in said.splitlines() if line.count("|") == 3]
 
 
-def reasons(jobs: Iterable[Job]) -> Counter:
+def jobs(n: int) -> str:
+    return f"{n} job{'s' if n != 1 else ''}"
+
+
+def reasons(listed: Iterable[Job]) -> Counter:
     """How many of these jobs wait, by (rule, reason)."""
-    return Counter((job.rule, job.reason) for job in jobs if job.waits)
+    return Counter((job.rule, job.reason) for job in listed if job.waits)
