@@ -224,8 +224,8 @@ class Executor(plugin.Executor):
         for (rule, reason), n in slurm.reasons(long).items():
             number = next(job.number for job in long if (job.rule, job.reason) == (rule, reason))
             self._say(
-                f"rule {rule}: {slurm.jobs(n)} in the queue for what will not come by itself, says Slurm: {reason}; see "
-                f"scontrol show job {number}, slurm/site.yaml, and resources in the config",
+                f"rule {rule}: {slurm.jobs(n)} in the queue for what will not come by itself, says Slurm: {reason}; "
+                f"see scontrol show job {number}, slurm/site.yaml, and resources in the config",
                 (rule, reason),
             )
 
