@@ -82,7 +82,11 @@ def only_looks():
         "list_changes list_input_changes list_params_changes list_untracked list_conda_envs archive containerize "
         "generate_unit_tests cleanup_metadata"
     )
-    return any(getattr(command_line(), name, False) for name in looking.split())
+    try:
+        asked = command_line()
+    except SystemExit:  # Another program's command line, by Snakemake's API.
+        return False
+    return any(getattr(asked, name, False) for name in looking.split())
 
 
 STATUS = workflow.modifier.modify_rulename("status")
