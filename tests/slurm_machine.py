@@ -89,6 +89,11 @@ PidFile={folder}/slurmdbd.pid
 """
 
 
+def cgroups() -> bool:
+    """Whether this machine lets a Slurm of ours limit memory by cgroups."""
+    return os.access(CGROUPS, os.W_OK)
+
+
 def why_not(accounts: bool = False) -> str | None:
     """What keeps a Slurm from running here; None where it can."""
     wanted = ["munged", "slurmctld", "slurmd", "sbatch"] + ["slurmdbd", "mariadbd", "mariadb-install-db"] * accounts
@@ -275,7 +280,7 @@ def slurm_here(folder: Path, accounts: bool = False):
         "ports": ports,
         "folder": folder,
         "longest": LONGEST,
-        "memory": BY_KERNEL if CGROUPS.exists() else BY_SLURM,
+        "memory": BY_KERNEL if cgroups() else BY_SLURM,
         "accounting": accounting.format(port=ports[2], folder=folder),
         **NODE,
     }
