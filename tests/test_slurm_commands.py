@@ -1,4 +1,4 @@
-"""What is made of the answers of Slurm's commands; tests/faults/test_on_slurm.py has the real ones."""
+"""What is made of the answers of Slurm's commands; tests/faults has the real ones."""
 
 import itertools
 
