@@ -113,7 +113,8 @@ def test_two_studies_at_once_as_each_alone(checkout, run, lamem, serve, catalogu
         ended_with = list(threads.map(lambda folder: run(folder, *quietly), both))
 
     assert server.requests == [("GET", "/lamem.tar.gz")]
-    assert sum("another process makes it; waiting until it is there" in output for output in ended_with) == 1
+    # One for the archive; and for its images the one or the other, or none.
+    assert any("another process makes it; waiting until it is there" in output for output in ended_with)
     assert files(checkout) == before
     for table in TABLES:
         path = f"results/{table}.csv"
