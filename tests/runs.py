@@ -11,6 +11,15 @@ from typing import ClassVar
 import forks
 
 
+def wait_for(holds, what: str, seconds: float = 300):
+    """Until something holds; what it then is."""
+    deadline = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < deadline, f"no {what} in {seconds} s"
+        time.sleep(0.05)
+    return found
+
+
 class Run:
     """`snakemake` in the background, in a folder, in a session of its own as in a terminal.
 

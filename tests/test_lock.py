@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from runs import wait_for
 
 from memscore import lock, wanted
 
@@ -90,7 +91,7 @@ def test_a_note_is_written_again_while_its_run_lives(locked):
     assert os.environ[wanted.RUN] == str(note.absolute())
     assert lock.living() == {lock.name()}
     shutil.rmtree(locked)
-    wait_until(note.exists)
+    wait_for(note.exists, "note", 10)
     lock.end()
     time.sleep(0.05)
     shutil.rmtree(locked)
@@ -103,10 +104,3 @@ def test_whoever_cannot_be_asked_lives(locked):
     (locked / "memscore-half.run").write_text('{"host": ')
     noted(locked, host="node7 pid:[1]", pid=1)
     assert {"memscore-half", "1"} <= lock.living()
-
-
-def wait_until(holds, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

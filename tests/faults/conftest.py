@@ -4,7 +4,7 @@ What they saw is the table of docs/reliability.md: `make reliability` writes it.
 """
 
 import pytest
-from on_slurm import wait_for
+from runs import wait_for
 from stand_in import JOBS, STAND_IN, TABLE
 
 

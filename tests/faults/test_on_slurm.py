@@ -8,7 +8,8 @@ import psutil
 import pytest
 import slurm_machine
 import torch
-from on_slurm import hold, let_go, run_on_slurm, wait_for
+from on_slurm import hold, let_go, run_on_slurm
+from runs import wait_for
 from safetensors.torch import load_file, save_file
 
 pytestmark = [pytest.mark.slurm, pytest.mark.workflow]

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from runs import Run
+from runs import Run, wait_for
 from stand_in import JOBS, OTHER_SETTINGS, TABLE
 
 pytestmark = [pytest.mark.workflow, pytest.mark.thorough]
@@ -50,13 +50,6 @@ def complaint(code: int, output: str) -> str:
     assert "Traceback" not in output, output
     (line,) = {line for line in output.splitlines() if line.startswith("memscore: error: ")}
     return line
-
-
-def wait_until(holds, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def planned(output: str, rule: str) -> int:
@@ -113,7 +106,7 @@ def test_a_late_job_changes_nothing(one_unscored, finished_original, undisturbed
     assert list((one_unscored / ".snakemake/locks").glob("*.lock")), "who only looks takes no lock away"
     again(one_unscored, *SCORES)
     (one_unscored / "hold.before").unlink()
-    wait_until(lambda: not run.jobs(), 120)
+    wait_for(lambda: not run.jobs(), "end of the late job", 120)
     assert "its results are not wanted any more" in run.said()
     assert results_of(one_unscored) == undisturbed
     fault(

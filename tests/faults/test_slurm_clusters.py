@@ -8,7 +8,8 @@ import subprocess
 import sys
 
 import pytest
-from on_slurm import hold, let_go, run_on_slurm, wait_for
+from on_slurm import hold, let_go, run_on_slurm
+from runs import wait_for
 from stand_in import OTHER_SETTINGS, STAND_IN
 
 pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
