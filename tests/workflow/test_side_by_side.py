@@ -1,9 +1,11 @@
 """Studies in folders of their own, side by side with one checkout, and a folder of downloads that they share."""
 
 import io
+import re
 import shutil
 import tarfile
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -113,8 +115,11 @@ def test_two_studies_at_once_as_each_alone(checkout, run, lamem, serve, catalogu
         ended_with = list(threads.map(lambda folder: run(folder, *quietly), both))
 
     assert server.requests == [("GET", "/lamem.tar.gz")]
-    # One for the archive; and for its images the one or the other, or none.
-    assert any("another process makes it; waiting until it is there" in output for output in ended_with)
+    # One of them for the archive; and for what is unpacked of it one, whichever it is, or none.
+    waits = [re.findall(r"(\S+): another process makes it; waiting until it is there", output) for output in ended_with]
+    waited_for = Counter(path for paths in waits for path in set(paths))
+    assert waited_for[str(together / "shared/lamem.tar.gz")] == 1, waits
+    assert set(waited_for.values()) == {1}, waits
     assert files(checkout) == before
     for table in TABLES:
         path = f"results/{table}.csv"
